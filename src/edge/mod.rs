@@ -1,0 +1,4 @@
+//! All input and output. Nothing outside this module and `main` touches a socket, a file, a clock or a thread.
+
+pub mod kafka;
+pub mod log;

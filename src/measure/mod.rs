@@ -1,0 +1,1 @@
+//! Prequential loops and metrics behind backtest and evaluate.

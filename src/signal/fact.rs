@@ -1,0 +1,47 @@
+//! Facts: what the customer stage tells the market stage, and market partitions each other.
+//!
+//! The facts of one transaction are packed into one record per market partition.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::event::TimeMs;
+
+/// The value of one record of the facts topic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FactRecord {
+    Packed(Vec<Fact>),
+    /// Written by the partition's owner: the only moment at which the market stage publishes.
+    Tick {
+        time_ms: TimeMs,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Fact {
+    /// A scored payment, waiting for its verdict. Keyed by the event.
+    Payment {
+        event: u64,
+        time_ms: TimeMs,
+        /// 0 to 1000, as published.
+        risk: u16,
+        /// "terminal:T7", "instrument:C9".
+        entities: Vec<String>,
+    },
+    /// A verdict on a payment. Keyed by the event.
+    Verdict { event: u64, time_ms: TimeMs, fraud: bool },
+    /// A verdict that has found its payment. Keyed by the entity.
+    EntityVerdict { entity: String, time_ms: TimeMs, fraud: bool },
+}
+
+impl Fact {
+    /// Which of `partitions` market partitions folds the fact.
+    pub fn partition(&self, partitions: u32) -> u32 {
+        let hash = match self {
+            Fact::Payment { event, .. } | Fact::Verdict { event, .. } => *event,
+            Fact::EntityVerdict { entity, .. } => xxh3_64(entity.as_bytes()),
+        };
+        // The modulus is below 2^32, so the remainder is too.
+        u32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)
+    }
+}
