@@ -1,0 +1,86 @@
+//! Packed facts and market ticks.
+
+use super::{RecordError, array, decode, number, string, unsigned};
+use crate::codec::cursor::{Cursor, Fault};
+use crate::codec::encode::Writer;
+use crate::codec::schema::built_in::FACT;
+use crate::signal::fact::{Fact, FactRecord};
+
+/// Appends the value of the facts record to `out`.
+pub fn encode_fact(record: &FactRecord, out: &mut Vec<u8>) {
+    let mut writer = Writer::new(Some(FACT), out);
+    match record {
+        FactRecord::Packed(facts) => {
+            writer.long(content::PACKED);
+            writer.array(facts, write_fact);
+        }
+        FactRecord::Tick { time_ms } => {
+            writer.long(content::TICK);
+            writer.long(*time_ms);
+        }
+    }
+}
+
+/// The facts or the tick in a record's value.
+pub fn decode_fact(value: &[u8]) -> Result<FactRecord, RecordError> {
+    decode("facts", FACT, value, |cursor| match cursor.long()? {
+        content::PACKED => array(cursor, read_fact).map(FactRecord::Packed),
+        content::TICK => Ok(FactRecord::Tick { time_ms: cursor.long()? }),
+        _ => Err(Fault::malformed("a content that its schema does not have")),
+    })
+}
+
+/// The branches of a record's content, in the order of the schema.
+mod content {
+    pub const PACKED: i64 = 0;
+    pub const TICK: i64 = 1;
+}
+
+/// The branches of a fact, in the order of the schema.
+mod branch {
+    pub const PAYMENT: i64 = 0;
+    pub const VERDICT: i64 = 1;
+    pub const ENTITY_VERDICT: i64 = 2;
+}
+
+fn write_fact(writer: &mut Writer<'_>, fact: &Fact) {
+    match fact {
+        Fact::Payment { event, time_ms, risk, entities } => {
+            writer.long(branch::PAYMENT);
+            writer.unsigned(*event);
+            writer.long(*time_ms);
+            writer.long(*risk);
+            writer.array(entities, |writer, entity| writer.text(entity));
+        }
+        Fact::Verdict { event, time_ms, fraud } => {
+            writer.long(branch::VERDICT);
+            writer.unsigned(*event);
+            writer.long(*time_ms);
+            writer.boolean(*fraud);
+        }
+        Fact::EntityVerdict { entity, time_ms, fraud } => {
+            writer.long(branch::ENTITY_VERDICT);
+            writer.text(entity);
+            writer.long(*time_ms);
+            writer.boolean(*fraud);
+        }
+    }
+}
+
+fn read_fact(cursor: &mut Cursor<'_>) -> Result<Fact, Fault> {
+    Ok(match cursor.long()? {
+        branch::PAYMENT => Fact::Payment {
+            event: unsigned(cursor)?,
+            time_ms: cursor.long()?,
+            risk: number(cursor)?,
+            entities: array(cursor, string)?,
+        },
+        branch::VERDICT => {
+            Fact::Verdict { event: unsigned(cursor)?, time_ms: cursor.long()?, fraud: cursor.boolean()? }
+        }
+        branch::ENTITY_VERDICT => {
+            Fact::EntityVerdict { entity: string(cursor)?, time_ms: cursor.long()?, fraud: cursor.boolean()? }
+        }
+        _ => return Err(Fault::malformed("a fact that its schema does not have")),
+    })
+}

@@ -1,0 +1,30 @@
+//! Rows of shared tables.
+
+use super::{RecordError, array, decode, string, unsigned};
+use crate::codec::cursor::Cursor;
+use crate::codec::encode::Writer;
+use crate::codec::schema::built_in::MODEL;
+use crate::signal::model::Row;
+
+/// Appends the value of the row's record to `out`.
+pub fn encode_model(row: &Row, out: &mut Vec<u8>) {
+    let mut writer = Writer::new(Some(MODEL), out);
+    writer.text(&row.table);
+    writer.text(&row.key);
+    writer.unsigned(row.version);
+    writer.long(row.time_ms);
+    writer.array(&row.numbers, |writer, &number| writer.double(number));
+}
+
+/// The row in a record's value.
+pub fn decode_model(value: &[u8]) -> Result<Row, RecordError> {
+    decode("models", MODEL, value, |cursor| {
+        Ok(Row {
+            table: string(cursor)?,
+            key: string(cursor)?,
+            version: unsigned(cursor)?,
+            time_ms: cursor.long()?,
+            numbers: array(cursor, Cursor::double)?,
+        })
+    })
+}
