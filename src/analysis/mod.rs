@@ -1,1 +1,152 @@
-//! analysis
+//! The analyses, one folder each, and the one table in which they are registered.
+//!
+//! An analysis has a customer side, which scores a partition's events and may learn from them, and a
+//! market side, which folds facts of all customers. A ninth analysis is one folder and one line in
+//! [`REGISTRY`]; its descriptor gives it a snapshot section, a metric label and a configuration table.
+
+pub mod anomaly;
+pub mod shared;
+
+use serde::{Deserialize, Serialize};
+
+use crate::customer::Customer;
+use crate::event::{Event, TimeMs};
+use crate::signal::fact::Fact;
+use crate::signal::journal::Decision;
+use crate::signal::model::Row;
+use crate::signal::{Signal, Source};
+use shared::Tables;
+
+/// Every analysis there is.
+pub const REGISTRY: &[Descriptor] = &[anomaly::DESCRIPTOR];
+
+/// What the engine needs to know of an analysis before it runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Descriptor {
+    /// Never reused: it stands in journals and snapshots.
+    pub id: u8,
+    /// Snapshot section, metric label, configuration table.
+    pub name: &'static str,
+    pub purpose: &'static str,
+    /// Raised when the same events no longer give the same state.
+    pub version: u16,
+    pub customer: fn(&Config) -> Box<dyn CustomerSide>,
+    pub market: fn(&Config) -> Box<dyn MarketSide>,
+}
+
+/// Settings that shape state, by analysis. Part of a snapshot's identity.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub anomaly: anomaly::Config,
+}
+
+/// Settings that change what is published and nothing else, by analysis. They come through `control`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Published {
+    pub anomaly: anomaly::Published,
+}
+
+impl Published {
+    /// Changes one setting, named "anomaly.risk_min" and the like.
+    ///
+    /// # Errors
+    /// Says what is wrong with the name or the value.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name.split_once('.') {
+            Some(("anomaly", rest)) => self.anomaly.set(rest, value),
+            _ => Err(format!("there is no setting {name}")),
+        }
+    }
+
+    /// Every setting by name, in a fixed order.
+    pub fn entries(&self) -> Vec<(String, String)> {
+        self.anomaly.entries().into_iter().map(|(name, value)| (format!("anomaly.{name}"), value)).collect()
+    }
+}
+
+/// What an analysis has to say about one event.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub signals: Vec<Signal>,
+    pub facts: Vec<Fact>,
+    pub decisions: Vec<Decision>,
+}
+
+impl Output {
+    pub fn clear(&mut self) {
+        self.signals.clear();
+        self.facts.clear();
+        self.decisions.clear();
+    }
+}
+
+/// What a judgement may look at besides state.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub tables: &'a Tables,
+    pub published: &'a Published,
+}
+
+/// The side of an analysis that lives in a customer partition.
+///
+/// Per event the engine calls `assess`, then, unless it replays, `judge`, then `learn`, and only then
+/// folds the event into the customer's record: what is scored has been learned from by nobody.
+pub trait CustomerSide: Send {
+    /// Looks at the event with what state knows. Must not depend on memory, shared tables or published
+    /// settings, and must not change anything that a snapshot holds.
+    fn assess(&mut self, event: &Event<'_>, customer: Option<&Customer>);
+    /// Turns the assessment into signals, facts and decisions. Not called in a replay.
+    fn judge(
+        &mut self,
+        source: Source,
+        event: &Event<'_>,
+        customer: Option<&Customer>,
+        view: View<'_>,
+        output: &mut Output,
+    );
+    /// Learns from the event just assessed.
+    fn learn(&mut self, event: &Event<'_>);
+    /// A copy of the state, cheap to take, to be written out on another thread.
+    fn freeze(&self) -> Frozen;
+    /// # Errors
+    /// When the bytes are not this analysis' section.
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), String>;
+    fn bytes(&self) -> usize;
+}
+
+/// A section of a snapshot that is still to be written out.
+pub type Frozen = Box<dyn FnOnce() -> Vec<u8> + Send>;
+
+/// What a market partition has to say: only a tick may fill `rows`.
+#[derive(Debug, Default)]
+pub struct MarketOutput {
+    /// For other market partitions.
+    pub facts: Vec<Fact>,
+    pub rows: Vec<Row>,
+}
+
+/// The side of an analysis that lives in a market partition and folds facts of all customers.
+pub trait MarketSide: Send {
+    /// May send facts on to other partitions; publishes nothing.
+    fn fold(&mut self, fact: &Fact, output: &mut MarketOutput);
+    /// The only moment to publish.
+    fn tick(&mut self, time_ms: TimeMs, output: &mut MarketOutput);
+    fn freeze(&self) -> Frozen;
+    /// # Errors
+    /// When the bytes are not this analysis' section.
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), String>;
+    fn bytes(&self) -> usize;
+    /// Prequential quality so far, by the names of DESIGN.md 5.
+    fn quality(&self) -> Quality;
+}
+
+/// Prequential quality of an analysis, on labels that came when they came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    pub labels: u64,
+    pub positives: u64,
+    pub auc: Option<f64>,
+    pub average_precision: Option<f64>,
+}

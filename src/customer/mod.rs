@@ -1,1 +1,137 @@
-//! customer
+//! The customer record: all that is kept of one customer, a fold of that customer's own events.
+//!
+//! The record never depends on a shared model, table or threshold, so that a replay of the customer's
+//! events gives the same bytes. What must remember a publication lies apart, in [`Memory`].
+
+mod profile;
+mod session;
+pub mod table;
+mod velocity;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+pub use profile::Profile;
+pub use session::Session;
+pub use velocity::{Baseline, Velocity};
+
+use crate::event::{Engagement, Feedback, Purchase, TimeMs};
+
+/// Key of a customer in a partition's table: 128 bits of the id, so that two customers never meet.
+pub type CustomerKey = u128;
+
+/// The key of a customer's id.
+pub fn customer_key(id: &str) -> CustomerKey {
+    xxh3_128(id.as_bytes())
+}
+
+/// Kinds of timers a record may have armed; the numbers are part of the snapshot format.
+pub const TIMER_KINDS: usize = 1;
+
+/// The record has not been touched for the retention and may be dropped.
+pub const TIMER_EXPIRE: usize = 0;
+
+/// No timer of this kind is armed.
+pub const NOT_ARMED: TimeMs = TimeMs::MAX;
+
+/// One customer. At most 1 KiB, [`Customer::bytes`] tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Customer {
+    pub id: Arc<str>,
+    pub profile: Profile,
+    pub velocity: Velocity,
+    pub session: Session,
+    /// Hashes of the last 8 event ids; the next is written at `recent_next`.
+    recent: [u64; 8],
+    recent_next: u8,
+    /// Due times by timer kind; [`NOT_ARMED`] where there is none. The engine's timer index is built
+    /// from these.
+    pub timers: [TimeMs; TIMER_KINDS],
+    pub memory: Memory,
+}
+
+impl Customer {
+    pub fn new(id: &str, first_ms: TimeMs) -> Customer {
+        Customer {
+            id: id.into(),
+            profile: Profile::new(first_ms),
+            velocity: Velocity::default(),
+            session: Session::default(),
+            recent: [0; 8],
+            recent_next: 0,
+            timers: [NOT_ARMED; TIMER_KINDS],
+            memory: Memory::default(),
+        }
+    }
+
+    pub fn key(&self) -> CustomerKey {
+        customer_key(&self.id)
+    }
+
+    /// Whether the event is among the customer's last 8.
+    pub fn has_seen(&self, dedupe_hash: u64) -> bool {
+        self.recent.contains(&dedupe_hash)
+    }
+
+    fn see(&mut self, dedupe_hash: u64) {
+        self.recent[usize::from(self.recent_next)] = dedupe_hash;
+        self.recent_next = (self.recent_next + 1) % 8;
+    }
+
+    pub fn purchase(&mut self, purchase: &Purchase<'_>, dedupe_hash: u64) {
+        self.see(dedupe_hash);
+        let amount_minor = purchase.amount_minor();
+        self.profile.purchase(purchase, amount_minor);
+        if !purchase.refund {
+            self.velocity.payment(purchase.time_ms, amount_minor, purchase.terminal.as_deref());
+        }
+    }
+
+    /// `session_gap_ms`: a pause longer than this starts a new session.
+    pub fn engagement(&mut self, engagement: &Engagement<'_>, dedupe_hash: u64, session_gap_ms: TimeMs) {
+        self.see(dedupe_hash);
+        self.profile.engagement(engagement);
+        self.session.engagement(engagement, session_gap_ms);
+    }
+
+    pub fn feedback(&mut self, feedback: &Feedback<'_>, dedupe_hash: u64) {
+        self.see(dedupe_hash);
+        self.profile.feedback(feedback);
+    }
+
+    /// Own size and heap, in bytes: the record, its id with the count in front of it, its memory.
+    pub fn bytes(&self) -> usize {
+        size_of::<Customer>() + self.id.len() + 16 + self.memory.bytes()
+    }
+}
+
+/// What analyses must remember of what they published about the customer, a few bytes each. Written
+/// only by decisions, which stand in the journal.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory(Vec<(u8, Box<[u8]>)>);
+
+impl Memory {
+    /// Bytes of one analysis' memory at most; a longer one is a fault of the analysis.
+    pub const BYTES_MAX: usize = 32;
+
+    pub fn get(&self, analysis: u8) -> Option<&[u8]> {
+        self.0.iter().find(|(id, _)| *id == analysis).map(|(_, bytes)| &**bytes)
+    }
+
+    pub fn set(&mut self, analysis: u8, bytes: &[u8]) {
+        assert!(bytes.len() <= Memory::BYTES_MAX, "an analysis remembers {} bytes", bytes.len());
+        match self.0.iter_mut().find(|(id, _)| *id == analysis) {
+            Some((_, old)) => *old = bytes.into(),
+            None => {
+                self.0.push((analysis, bytes.into()));
+                self.0.sort_by_key(|(id, _)| *id);
+            }
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(u8, Box<[u8]>)>() + self.0.iter().map(|(_, b)| b.len()).sum::<usize>()
+    }
+}

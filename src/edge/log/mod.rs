@@ -147,7 +147,8 @@ pub trait GroupConsumer: Send {
     fn accept(&mut self, partitions: &[u32]) -> Result<(), LogError>;
     /// Answers `Revoked` and `Lost`: gives up the lead partitions and all that was fetched with them.
     fn release(&mut self, partitions: &[u32]) -> Result<(), LogError>;
-    /// Begins to read places at offsets, of any topic, each in a partition that is owned.
+    /// Begins to read places at offsets, of any topic, each in a partition that is owned. A place that
+    /// is read already goes on at the offset given.
     fn fetch(&mut self, from: &[(Place, u64)]) -> Result<(), LogError>;
     /// Holds back and lets go. May throw away what was read ahead, never loses it.
     fn pause(&mut self, places: &[Place]) -> Result<(), LogError>;
@@ -167,6 +168,8 @@ pub trait Reader: Send {
     /// Returns how many; 0 where nothing has come.
     fn poll(&mut self, wait: Duration, each: &mut dyn FnMut(Record<'_>)) -> Result<usize, LogError>;
     fn ends(&mut self, place: Place) -> Result<Ends, LogError>;
+    /// True when everything committed in an assigned place so far has been handed over.
+    fn at_end(&self, place: Place) -> bool;
 }
 
 /// A transactional producer.

@@ -1,0 +1,61 @@
+//! A batch: what one transaction will hold, first open and by partition, then sealed.
+
+use std::collections::BTreeMap;
+
+use crate::edge::log::{Outgoing, Place};
+use crate::event::TimeMs;
+use crate::signal::fact::Fact;
+
+/// What one partition adds to the open batch.
+#[derive(Debug, Default)]
+pub struct Part {
+    /// Signals, rows.
+    pub records: Vec<Outgoing>,
+    /// To be packed with those of other partitions when the batch is sealed.
+    pub facts: Vec<Fact>,
+    /// Journal entries; the committed offset of their place follows from where they land.
+    pub entries: Vec<Outgoing>,
+    /// Next offsets to read, other than of places with entries.
+    pub offsets: Vec<(Place, u64)>,
+    /// Input records applied.
+    pub applied: u64,
+    /// Upper estimate of the output, in bytes.
+    pub bytes: usize,
+    /// The partition's entry may not take another step.
+    pub full: bool,
+    /// Wall time at which the oldest record of the part was written to its topic.
+    pub oldest_ms: Option<TimeMs>,
+}
+
+impl Part {
+    pub fn push(&mut self, record: Outgoing) {
+        self.bytes += record.key.len() + record.value.as_ref().map_or(0, Vec::len) + 64;
+        self.records.push(record);
+    }
+
+    pub fn fact(&mut self, fact: Fact) {
+        self.bytes += 64;
+        self.facts.push(fact);
+    }
+}
+
+/// A sealed batch. Kept until it is known to be committed, and then sent again unchanged if need be.
+#[derive(Debug)]
+pub struct Batch {
+    /// Rises by one with every batch of a shard.
+    pub number: u64,
+    pub records: Vec<Outgoing>,
+    pub entries: Vec<Outgoing>,
+    pub offsets: Vec<(Place, u64)>,
+    /// By partition: the committed offset of the lead that the batch stands on. It is the same still
+    /// when the batch was not committed.
+    pub stands_on: BTreeMap<u32, u64>,
+    pub applied: u64,
+    pub oldest_ms: Option<TimeMs>,
+}
+
+impl Batch {
+    pub fn partitions(&self) -> impl Iterator<Item = u32> + '_ {
+        self.stands_on.keys().copied()
+    }
+}

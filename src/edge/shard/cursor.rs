@@ -1,0 +1,68 @@
+//! One place read in order, outside any group, with what was read ahead kept.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::edge::log::{Log, LogError, Place, Reader, Record};
+use crate::event::TimeMs;
+
+/// A record copied out of the client's buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedRecord {
+    pub offset: u64,
+    pub timestamp_ms: TimeMs,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+}
+
+impl OwnedRecord {
+    pub fn of(record: Record<'_>) -> OwnedRecord {
+        OwnedRecord {
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+        }
+    }
+}
+
+/// Reads one place. It polls only when asked for more, so it holds one poll's worth at most.
+pub struct Cursor<L: Log> {
+    reader: L::Reader,
+    place: Place,
+    ahead: VecDeque<OwnedRecord>,
+}
+
+impl<L: Log> Cursor<L> {
+    /// # Errors
+    /// When the log gives no reader or refuses the place.
+    pub fn open(log: &L, place: Place, offset: u64) -> Result<Cursor<L>, LogError> {
+        let mut reader = log.reader()?;
+        reader.assign(&[(place, offset)])?;
+        Ok(Cursor { reader, place, ahead: VecDeque::new() })
+    }
+
+    /// The next record, if it has come within `wait`.
+    ///
+    /// # Errors
+    /// When the log has an answer other than "not yet".
+    pub fn peek(&mut self, wait: Duration) -> Result<Option<&OwnedRecord>, LogError> {
+        if self.ahead.is_empty() {
+            let ahead = &mut self.ahead;
+            match self.reader.poll(wait, &mut |record| ahead.push_back(OwnedRecord::of(record))) {
+                Ok(_) | Err(LogError::Retry(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.ahead.front())
+    }
+
+    pub fn pop(&mut self) -> Option<OwnedRecord> {
+        self.ahead.pop_front()
+    }
+
+    /// True when everything committed so far has been popped.
+    pub fn is_at_end(&self) -> bool {
+        self.ahead.is_empty() && self.reader.at_end(self.place)
+    }
+}

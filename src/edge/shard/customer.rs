@@ -1,0 +1,255 @@
+//! The customer stage on a log: decode, apply, write down.
+
+use std::time::Duration;
+
+use super::batch::Part;
+use super::shared::Epoch;
+use super::{Environment, INPUT_TOPICS, Stage};
+use crate::analysis::{Output, View};
+use crate::codec::Decoder;
+use crate::edge::log::{Appender, Group, Log, Outgoing, Place, Record};
+use crate::edge::metrics::ShardStats;
+use crate::engine::journal::EntryBuilder;
+use crate::engine::snapshot::Snapshot;
+use crate::engine::{Mode, Partition, RawRecord, Rejected};
+use crate::event::{Event, Input, Reject, TimeMs};
+use crate::signal::journal::{Positions, Step};
+use crate::signal::{Signal, Source, Topic};
+
+mod restore;
+pub use restore::CustomerRestore;
+
+/// A live partition, its positions, and its journal entry under construction.
+pub struct CustomerState {
+    pub partition: Partition,
+    pub positions: Positions,
+    entry: EntryBuilder,
+    /// Wall time at which each input last gave a record, the newest of all events was applied, and the
+    /// last tick was added.
+    heard_ms: [TimeMs; Input::ALL.len()],
+    newest_heard_ms: TimeMs,
+    ticked_ms: TimeMs,
+}
+
+impl CustomerState {
+    pub fn new(partition: Partition, positions: Positions, now_ms: TimeMs) -> CustomerState {
+        CustomerState {
+            partition,
+            positions,
+            entry: EntryBuilder::default(),
+            heard_ms: [now_ms; Input::ALL.len()],
+            newest_heard_ms: now_ms,
+            ticked_ms: now_ms,
+        }
+    }
+}
+
+/// The customer stage of one shard.
+pub struct CustomerStage<L: Log> {
+    environment: Environment<L>,
+    decoders: [Decoder; Input::ALL.len()],
+    output: Output,
+    /// The lane for alerts that may repeat.
+    fast: Option<L::Appender>,
+}
+
+impl<L: Log> CustomerStage<L> {
+    /// `fast`: where alerts go at once, before they are committed; None for no such lane.
+    pub fn new(environment: Environment<L>, fast: Option<L::Appender>) -> CustomerStage<L> {
+        let decoders = Input::ALL.map(|input| environment.wire.decoder(input));
+        CustomerStage { environment, decoders, output: Output::default(), fast }
+    }
+
+    fn emit(&mut self, signal: &Signal, partition: u32, now_ms: TimeMs, part: &mut Part) {
+        let wire = &self.environment.wire;
+        let outgoing = Outgoing {
+            place: Place::new(signal.topic(), partition),
+            key: signal.key().to_vec(),
+            value: Some(wire.signal(signal)),
+            timestamp_ms: now_ms,
+        };
+        if let (Signal::Alert(_), Some(fast)) = (signal, &mut self.fast) {
+            let place = Place::new(Topic::AlertsFast, partition);
+            if let Err(error) = fast.append(&Outgoing { place, ..outgoing.clone() }) {
+                tracing::warn!(%error, "the fast lane missed an alert; the exact lane has it");
+            }
+        }
+        part.push(outgoing);
+    }
+}
+
+/// What a record says, or why it cannot be read.
+pub(super) fn decode<'a>(
+    decoder: &mut Decoder,
+    key: Option<&[u8]>,
+    value: Option<&'a [u8]>,
+    bytes_max: usize,
+) -> Result<Event<'a>, Rejected> {
+    let reject = |reason, detail: String| Err(Rejected { reason, detail });
+    let Some(value) = value else { return reject(Reject::MissingKey, "the record has no value".into()) };
+    if key.is_none_or(<[u8]>::is_empty) {
+        return reject(Reject::MissingKey, "the record has no key".into());
+    }
+    if value.len() > bytes_max {
+        return reject(Reject::TooLarge, format!("{} bytes, at most {bytes_max} are taken", value.len()));
+    }
+    decoder.decode(value).map_err(|rejected| Rejected { reason: rejected.reason, detail: rejected.detail })
+}
+
+pub(super) fn input_of(topic: Topic) -> Option<Input> {
+    Input::ALL.into_iter().find(|input| Topic::from(*input) == topic)
+}
+
+impl<L: Log> Stage<L> for CustomerStage<L> {
+    type State = CustomerState;
+    type Restore = CustomerRestore<L>;
+
+    const GROUP: Group = Group::Customer;
+
+    fn environment(&self) -> &Environment<L> {
+        &self.environment
+    }
+
+    fn restore(&self, partition: u32, committed: Option<u64>) -> CustomerRestore<L> {
+        CustomerRestore::new(self.environment.clone(), partition, committed)
+    }
+
+    fn positions(&self, state: &CustomerState) -> Vec<(Place, u64)> {
+        let places = INPUT_TOPICS.map(|topic| Place::new(topic, state.partition.number()));
+        places.into_iter().zip(state.positions.inputs).collect()
+    }
+
+    fn open(&mut self, state: &mut CustomerState, epoch: &Epoch, part: &mut Part) {
+        let from = epoch.erasures.partition_point(|(offset, _)| *offset < state.positions.control);
+        for (offset, customer) in &epoch.erasures[from..] {
+            state.partition.erase(customer);
+            state.entry.step(Step::Control { offset: *offset });
+            part.applied += 1;
+        }
+        state.positions.control = state.positions.control.max(epoch.control);
+        state.positions.models.clone_from(&epoch.models);
+    }
+
+    fn record(
+        &mut self,
+        state: &mut CustomerState,
+        record: Record<'_>,
+        epoch: &Epoch,
+        part: &mut Part,
+        stats: &mut ShardStats,
+    ) {
+        let Some(input) = input_of(record.place.topic) else { return };
+        let partition = record.place.partition;
+        let now_ms = self.environment.clock.now_ms();
+        state.positions.inputs[input.index()] = record.offset + 1;
+        if !state.partition.watermark().is_active(input) {
+            state.partition.set_active(input, true);
+            state.entry.step(Step::Active { input });
+        }
+        let bytes_max = self.environment.config.record_bytes_max;
+        let decoder = &mut self.decoders[input.index()];
+        let event = decode(decoder, record.key, record.value, bytes_max);
+        if let Ok(event) = &event {
+            let belongs = super::wire::partition_of(event.key(), self.environment.config.partitions);
+            stats.misplaced(belongs != partition);
+            state.heard_ms[input.index()] = now_ms;
+            if state.partition.watermark().newest_ms().is_none_or(|newest| event.time_ms() >= newest) {
+                state.newest_heard_ms = now_ms;
+            }
+        }
+        let source = Source { input, partition, offset: record.offset };
+        let raw = RawRecord { source, timestamp_ms: record.timestamp_ms, key: record.key, value: record.value };
+        let view = View { tables: &epoch.tables, published: &epoch.published };
+        let mut output = std::mem::take(&mut self.output);
+        output.clear();
+        state.partition.record(raw, event, Mode::Live, view, &mut output);
+        state.entry.record(input, record.offset);
+        state.entry.decisions(output.decisions.drain(..));
+        for signal in output.signals.drain(..) {
+            stats.signal(&signal);
+            self.emit(&signal, partition, now_ms, part);
+        }
+        output.facts.drain(..).for_each(|fact| part.fact(fact));
+        self.output = output;
+        part.applied += 1;
+        part.oldest_ms = Some(part.oldest_ms.map_or(record.timestamp_ms, |ms| ms.min(record.timestamp_ms)));
+        part.full = state.entry.bytes() + 4096 > self.environment.config.entry_bytes_max;
+    }
+
+    fn quiet(
+        &mut self,
+        state: &mut CustomerState,
+        at_end: &dyn Fn(Place) -> bool,
+        _epoch: &Epoch,
+        part: &mut Part,
+    ) {
+        let config = &self.environment.config;
+        let now_ms = self.environment.clock.now_ms();
+        let number = state.partition.number();
+        let ended = Input::ALL.map(|input| at_end(Place::new(input.into(), number)));
+        for input in Input::ALL {
+            let silent_ms = now_ms - state.heard_ms[input.index()];
+            let is_active = state.partition.watermark().is_active(input);
+            if ended[input.index()] && is_active && silent_ms >= config.idle_after_ms {
+                state.partition.set_active(input, false);
+                state.entry.step(Step::Idle { input });
+                part.applied += 1;
+            }
+        }
+        let all_ended = ended.iter().all(|ended| *ended);
+        if !all_ended || now_ms - state.ticked_ms < config.tick_interval_ms {
+            return;
+        }
+        let Some(newest_ms) = state.partition.watermark().newest_ms() else { return };
+        let time_ms = newest_ms.saturating_add(now_ms - state.newest_heard_ms);
+        if state.partition.has_due(time_ms) {
+            state.ticked_ms = now_ms;
+            state.partition.tick(time_ms);
+            state.entry.step(Step::Tick { time_ms });
+            part.applied += 1;
+        }
+    }
+
+    fn close(&mut self, state: &mut CustomerState, _epoch: &Epoch, part: &mut Part) {
+        let partition = &mut state.partition;
+        let chain = partition.close_batch();
+        let (number, fold_version) = (partition.number(), partition.fold_version());
+        let entry = std::mem::take(&mut state.entry);
+        let entry = entry.finish(number, fold_version, state.positions.clone(), chain);
+        part.entries.push(Outgoing {
+            place: Place::new(Topic::Journal, number),
+            key: number.to_string().into_bytes(),
+            value: Some(self.environment.wire.entry(&entry)),
+            timestamp_ms: self.environment.clock.now_ms(),
+        });
+        part.offsets.extend(self.positions(state));
+    }
+
+    fn freeze(&self, state: &CustomerState) -> Snapshot {
+        let positions = state.positions.clone();
+        let mut snapshot = state.partition.freeze(0);
+        snapshot.section(
+            "positions",
+            1,
+            Box::new(move || postcard::to_allocvec(&positions).expect("plain data always serialises")),
+        );
+        snapshot
+    }
+
+    fn observe(&self, state: &CustomerState, at_end: &dyn Fn(Place) -> bool, stats: &mut ShardStats) {
+        let now_ms = self.environment.clock.now_ms();
+        let number = state.partition.number();
+        stats.partition(number, state.partition.totals(), &state.partition.bytes());
+        let newest_ms = state.partition.watermark().newest_ms();
+        let is_behind = !Input::ALL.into_iter().all(|input| at_end(Place::new(input.into(), number)));
+        stats.event_lag(number, newest_ms.map(|newest_ms| if is_behind { now_ms - newest_ms } else { 0 }));
+    }
+}
+
+impl<L: Log> Drop for CustomerStage<L> {
+    fn drop(&mut self) {
+        if let Some(fast) = &mut self.fast {
+            let _ = fast.flush(Duration::from_secs(1));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The market stage on a log: facts in, rows of shared tables out, ticks of its own in between.
+
+use std::time::Duration;
+
+use super::batch::Part;
+use super::cursor::Cursor;
+use super::shared::Epoch;
+use super::{Environment, Restore, Restored, ShardError, Stage};
+use crate::analysis::MarketOutput;
+use crate::edge::log::{Appender, Group, Log, LogError, Outgoing, Place, Reader, Record};
+use crate::edge::metrics::ShardStats;
+use crate::engine::MarketPartition;
+use crate::engine::snapshot::{Opened, Snapshot};
+use crate::event::TimeMs;
+use crate::signal::Topic;
+use crate::signal::fact::FactRecord;
+
+/// A live market partition.
+pub struct MarketState {
+    pub partition: MarketPartition,
+    /// Next offset of facts.
+    pub next: u64,
+    /// Wall time of the last tick written, and whether facts came since.
+    ticked_ms: TimeMs,
+    fresh: bool,
+}
+
+/// The market stage of one shard.
+pub struct MarketStage<L: Log> {
+    environment: Environment<L>,
+    ticker: L::Appender,
+    output: MarketOutput,
+    models_partitions: u32,
+}
+
+impl<L: Log> MarketStage<L> {
+    /// # Errors
+    /// When the log gives no appender for the ticks.
+    pub fn new(environment: Environment<L>) -> Result<MarketStage<L>, LogError> {
+        let ticker = environment.log.appender()?;
+        let models_partitions = u32::try_from(environment.shared.epoch().models.len()).unwrap_or(1);
+        Ok(MarketStage { environment, ticker, output: MarketOutput::default(), models_partitions })
+    }
+}
+
+impl<L: Log> Stage<L> for MarketStage<L> {
+    type State = MarketState;
+    type Restore = MarketRestore<L>;
+
+    const GROUP: Group = Group::Market;
+
+    fn environment(&self) -> &Environment<L> {
+        &self.environment
+    }
+
+    fn restore(&self, partition: u32, committed: Option<u64>) -> MarketRestore<L> {
+        MarketRestore { environment: self.environment.clone(), number: partition, committed, follow: None }
+    }
+
+    fn positions(&self, state: &MarketState) -> Vec<(Place, u64)> {
+        vec![(Place::new(Topic::Facts, state.partition.number()), state.next)]
+    }
+
+    fn open(&mut self, _state: &mut MarketState, _epoch: &Epoch, _part: &mut Part) {}
+
+    fn record(
+        &mut self,
+        state: &mut MarketState,
+        record: Record<'_>,
+        _epoch: &Epoch,
+        part: &mut Part,
+        stats: &mut ShardStats,
+    ) {
+        state.next = record.offset + 1;
+        part.applied += 1;
+        let fact = match self.environment.wire.read_fact(record.value.unwrap_or_default()) {
+            Ok(fact) => fact,
+            Err(reason) => {
+                stats.unreadable_fact();
+                tracing::error!(partition = record.place.partition, record.offset, reason, "a fact is unreadable");
+                return;
+            }
+        };
+        state.fresh |= matches!(fact, FactRecord::Packed(_));
+        state.partition.apply(&fact, &mut self.output);
+        self.output.facts.drain(..).for_each(|fact| part.fact(fact));
+        let now_ms = self.environment.clock.now_ms();
+        for row in self.output.rows.drain(..) {
+            let key = row.record_key().into_bytes();
+            part.push(Outgoing {
+                place: Place::new(Topic::Models, super::wire::partition_of_bytes(&key, self.models_partitions)),
+                value: Some(self.environment.wire.row(&row)),
+                key,
+                timestamp_ms: now_ms,
+            });
+            stats.row();
+        }
+    }
+
+    /// Writes the partition's tick. A tick that a former owner writes as well does no harm: a tick is
+    /// input like any other.
+    fn quiet(
+        &mut self,
+        state: &mut MarketState,
+        _at_end: &dyn Fn(Place) -> bool,
+        _epoch: &Epoch,
+        _part: &mut Part,
+    ) {
+        let config = &self.environment.config;
+        let now_ms = self.environment.clock.now_ms();
+        let interval_ms = if state.fresh { config.market_tick_ms } else { config.tick_interval_ms };
+        if now_ms - state.ticked_ms < interval_ms {
+            return;
+        }
+        let tick = Outgoing {
+            place: Place::new(Topic::Facts, state.partition.number()),
+            key: Vec::new(),
+            value: Some(self.environment.wire.fact(&FactRecord::Tick { time_ms: now_ms })),
+            timestamp_ms: now_ms,
+        };
+        if self.ticker.append(&tick).is_ok() {
+            state.ticked_ms = now_ms;
+            state.fresh = false;
+        }
+    }
+
+    fn close(&mut self, state: &mut MarketState, _epoch: &Epoch, part: &mut Part) {
+        part.offsets.extend(self.positions(state));
+    }
+
+    fn freeze(&self, state: &MarketState) -> Snapshot {
+        state.partition.freeze(0)
+    }
+
+    fn observe(&self, state: &MarketState, _at_end: &dyn Fn(Place) -> bool, stats: &mut ShardStats) {
+        stats.market(state.partition.number(), state.partition.facts(), &state.partition.bytes());
+        for (analysis, quality) in state.partition.quality() {
+            stats.quality(state.partition.number(), analysis, quality);
+        }
+    }
+}
+
+/// Newest good snapshot, then the facts up to the group's offset, in silence.
+pub struct MarketRestore<L: Log> {
+    environment: Environment<L>,
+    number: u32,
+    committed: Option<u64>,
+    follow: Option<Follow<L>>,
+}
+
+struct Follow<L: Log> {
+    partition: MarketPartition,
+    facts: Cursor<L>,
+    from: u64,
+    next: u64,
+    to: u64,
+}
+
+impl<L: Log> MarketRestore<L> {
+    fn refuse(&self, reason: String) -> ShardError {
+        ShardError::Refused { group: Group::Market, partition: self.number, reason }
+    }
+
+    fn begin(&self) -> Result<Follow<L>, ShardError> {
+        let place = Place::new(Topic::Facts, self.number);
+        let ends = self.environment.log.reader()?.ends(place)?;
+        let store = &self.environment.store;
+        let listed = store.list("market", self.number).unwrap_or_else(|reason| {
+            tracing::warn!(partition = self.number, reason, "snapshots cannot be listed; folding facts again");
+            Vec::new()
+        });
+        let Some(committed) = self.committed else {
+            if !listed.is_empty() {
+                return Err(self.refuse(format!(
+                    "there are snapshots at facts offsets {listed:?} but the group has committed none; restore its offsets, or start again with `--from-scratch`"
+                )));
+            }
+            return self.from(MarketPartition::new(self.number, &self.environment.engine), ends.low, ends.low);
+        };
+        if committed > ends.high || committed < ends.low {
+            return Err(self.refuse(format!(
+                "the group has committed facts offset {committed}, but facts hold {}..{}; start again with `--from-scratch`",
+                ends.low, ends.high
+            )));
+        }
+        for position in listed.into_iter().filter(|position| (ends.low..=committed).contains(position)) {
+            match self.open(position) {
+                Ok(partition) => return self.from(partition, position, committed),
+                Err(reason) => {
+                    tracing::warn!(partition = self.number, position, reason, "a snapshot is not usable");
+                }
+            }
+        }
+        if ends.low > 0 {
+            return Err(self.refuse(format!(
+                "there is no good snapshot at or after facts offset {}, where facts begin; restore one, or start again with `--from-scratch`",
+                ends.low
+            )));
+        }
+        self.from(MarketPartition::new(self.number, &self.environment.engine), 0, committed)
+    }
+
+    fn open(&self, position: u64) -> Result<MarketPartition, String> {
+        let bytes = self.environment.store.get("market", self.number, position)?;
+        let opened = Opened::read(&bytes).map_err(|error| error.to_string())?;
+        MarketPartition::restore(&opened, self.number, &self.environment.engine).map_err(|error| error.to_string())
+    }
+
+    fn from(&self, partition: MarketPartition, from: u64, to: u64) -> Result<Follow<L>, ShardError> {
+        let place = Place::new(Topic::Facts, self.number);
+        let facts = Cursor::open(&self.environment.log, place, from)?;
+        Ok(Follow { partition, facts, from, next: from, to })
+    }
+
+    /// True when C is reached.
+    fn follow(&self, follow: &mut Follow<L>, wait: Duration) -> Result<bool, ShardError> {
+        const RECORDS_A_TURN: usize = 2_000;
+        let mut output = MarketOutput::default();
+        for _ in 0..RECORDS_A_TURN {
+            if follow.next >= follow.to {
+                return Ok(true);
+            }
+            let Some(record) = follow.facts.peek(wait)? else {
+                // Only markers lie between the last record and C.
+                return Ok(follow.facts.is_at_end());
+            };
+            if record.offset >= follow.to {
+                return Ok(true);
+            }
+            follow.next = record.offset + 1;
+            // One that cannot be read now could not be read then, and was counted then.
+            if let Ok(fact) = self.environment.wire.read_fact(record.value.as_deref().unwrap_or_default()) {
+                follow.partition.apply(&fact, &mut output);
+            }
+            output.facts.clear();
+            output.rows.clear();
+            follow.facts.pop();
+        }
+        Ok(false)
+    }
+}
+
+impl<L: Log> Restore for MarketRestore<L> {
+    type State = MarketState;
+
+    fn turn(&mut self, wait: Duration) -> Result<Option<Restored<MarketState>>, ShardError> {
+        let Some(mut follow) = self.follow.take() else {
+            match self.begin() {
+                Ok(follow) => self.follow = Some(follow),
+                // Nothing has begun: the log may be asked again.
+                Err(ShardError::Log(LogError::Retry(_))) => {}
+                Err(error) => return Err(error),
+            }
+            return Ok(None);
+        };
+        if !self.follow(&mut follow, wait)? {
+            self.follow = Some(follow);
+            return Ok(None);
+        }
+        let Follow { partition, to, .. } = follow;
+        let state = MarketState { partition, next: to, ticked_ms: 0, fresh: true };
+        Ok(Some(Restored { state, committed: to }))
+    }
+
+    fn progress(&self) -> f64 {
+        self.follow.as_ref().map_or(0.0, |follow| {
+            let all = (follow.to - follow.from).max(1) as f64;
+            (follow.next - follow.from) as f64 / all
+        })
+    }
+}
