@@ -6,6 +6,7 @@
 
 pub mod anomaly;
 pub mod shared;
+pub mod waiting;
 
 use serde::{Deserialize, Serialize};
 
