@@ -1,3 +1,5 @@
-//! Integration tests of the library, one binary.
+//! Everything that needs no broker, in one binary.
 
+#[cfg(feature = "service")]
+mod config;
 mod tidy;
