@@ -2,3 +2,6 @@
 
 pub mod kafka;
 pub mod log;
+pub mod metrics;
+pub mod shard;
+pub mod version;

@@ -26,6 +26,14 @@ pub enum Mode {
     Follow,
 }
 
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    Event,
+    Duplicate,
+    Rejected(Reject),
+}
+
 /// A record as it came, for the case that it must be kept as a dead letter.
 #[derive(Debug, Clone, Copy)]
 pub struct RawRecord<'a> {
@@ -105,13 +113,13 @@ impl Partition {
         mode: Mode,
         view: View<'_>,
         output: &mut Output,
-    ) {
+    ) -> Applied {
         let event = match event {
             Ok(event) => event,
             Err(rejected) => {
                 output.decisions.push(Decision::Undecodable { reason: rejected.reason });
                 self.reject(raw, rejected.reason, rejected.detail, mode, output);
-                return;
+                return Applied::Rejected(rejected.reason);
             }
         };
         let dedupe_hash = event.dedupe_hash();
@@ -119,11 +127,11 @@ impl Partition {
         let seen = slot.and_then(|slot| self.table.get(slot)).is_some_and(|c| c.has_seen(dedupe_hash));
         if seen || self.dedupe.contains(dedupe_hash) {
             self.totals.duplicates += 1;
-            return;
+            return Applied::Duplicate;
         }
         if let Some((reason, detail)) = self.untimely(&event, raw.timestamp_ms) {
             self.reject(raw, reason, detail, mode, output);
-            return;
+            return Applied::Rejected(reason);
         }
         self.dedupe.insert(dedupe_hash);
         self.apply(raw.source, &event, slot, dedupe_hash, mode, view, output);
@@ -131,6 +139,7 @@ impl Partition {
         self.totals.applied[input.index()] += 1;
         self.watermark.observe(input, event.time_ms(), raw.timestamp_ms, self.config.lateness_ms);
         self.fire();
+        Applied::Event
     }
 
     /// Score, then learn: this is the one place where an event meets the analyses.

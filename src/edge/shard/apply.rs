@@ -10,7 +10,7 @@ use super::shared::Epoch;
 use super::threads::RestoreSlot;
 use super::{Environment, Restored, ShardError, Stage, lead};
 use crate::edge::log::{GroupConsumer, Log, LogError, Outgoing, Place, Rebalance};
-use crate::edge::metrics::ShardStats;
+use crate::edge::metrics::{CommitPhase, Outcome, ShardStats};
 use crate::engine::snapshot::Snapshot;
 use crate::event::TimeMs;
 use crate::signal::Topic;
@@ -102,7 +102,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             paused: false,
             draining: false,
             restore_threads,
-            stats: ShardStats::default(),
+            stats: ShardStats::new(S::GROUP),
         })
     }
 
@@ -128,11 +128,16 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         let Some(flight) = &mut self.flight else { return };
         match report {
             Report::Committed { number, leads, phases } if number == flight.batch.number => {
-                self.stats.committed(phases.drain, phases.offsets, phases.commit);
+                self.stats.commit_phase(CommitPhase::Drain, phases.drain);
+                self.stats.commit_phase(CommitPhase::Offsets, phases.offsets);
+                self.stats.commit_phase(CommitPhase::Commit, phases.commit);
                 self.commit(&leads);
             }
             Report::Failed { number, error } if number == flight.batch.number => {
-                self.stats.failed(&error);
+                tracing::warn!(number, %error, "a transaction failed");
+                if !matches!(error, LogError::Abort(_)) {
+                    self.stats.transaction(Outcome::Indefinite);
+                }
                 flight.stage = FlightStage::InDoubt;
             }
             _ => {}
@@ -146,6 +151,20 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
 
     pub fn is_drained(&self) -> bool {
         self.draining && self.flight.is_none() && self.parts.is_empty()
+    }
+
+    /// Once drained: a snapshot of every partition that has moved since its last, so that the next start
+    /// follows no journal.
+    pub fn last_snapshots(&mut self) {
+        for owned in self.owned.values_mut() {
+            let Owned::Live(live) = owned else { continue };
+            if live.records_since_snapshot > 0 {
+                live.records_since_snapshot = 0;
+                let mut snapshot = self.stage.freeze(&live.state);
+                snapshot.identity.position = live.committed;
+                self.environment.store.submit(snapshot);
+            }
+        }
     }
 
     /// Partitions that are live, and those still on their way with their progress.
@@ -166,13 +185,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
 
     /// Takes what was counted since the last call.
     pub fn take_stats(&mut self) -> ShardStats {
-        let Apply { owned, stats, consumer, stage, .. } = self;
-        for owned in owned.values() {
-            if let Owned::Live(live) = owned {
-                stage.observe(&live.state, &|place| consumer.at_end(place), stats);
-            }
-        }
-        std::mem::take(stats)
+        std::mem::replace(&mut self.stats, ShardStats::new(S::GROUP))
     }
 
     fn poll(&mut self, wait: Duration, now_ms: TimeMs) -> Result<(), ShardError> {
@@ -235,7 +248,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             }
             Err(LogError::Fatal(reason)) => Err(LogError::Fatal(reason).into()),
             Err(error) => {
-                self.stats.log_error(&error);
+                tracing::debug!(%error, "the log has nothing for now");
                 Ok(None)
             }
         }
@@ -279,7 +292,6 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         for partition in partitions {
             self.owned.remove(partition);
             self.parts.remove(partition);
-            self.stats.given_up(S::GROUP, *partition);
             if let Some(flight) = &mut self.flight {
                 flight.broken |= flight.batch.stands_on.contains_key(partition);
             }
@@ -317,7 +329,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
 
     fn go_live(&mut self, partition: u32, restored: Restored<S::State>, now_ms: TimeMs) -> Result<(), ShardError> {
         self.consumer.fetch(&self.stage.positions(&restored.state))?;
-        self.stats.restored(S::GROUP, partition);
+        self.stats.restores += 1;
         let live = Live {
             state: restored.state,
             committed: restored.committed,
@@ -383,8 +395,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             entries: Vec::new(),
             offsets: Vec::new(),
             stands_on: BTreeMap::new(),
-            applied: 0,
-            oldest_ms: None,
+            written_ms: Vec::new(),
         };
         let mut frozen = Vec::new();
         let mut facts: BTreeMap<u32, Vec<Fact>> = BTreeMap::new();
@@ -401,8 +412,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
                 frozen.push((partition, self.stage.freeze(&live.state)));
             }
             batch.stands_on.insert(partition, live.committed);
-            batch.applied += part.applied;
-            batch.oldest_ms = [batch.oldest_ms, part.oldest_ms].into_iter().flatten().min();
+            batch.written_ms.append(&mut part.written_ms);
             batch.records.append(&mut part.records);
             batch.entries.append(&mut part.entries);
             batch.offsets.append(&mut part.offsets);
@@ -456,8 +466,12 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
 
     fn commit(&mut self, leads: &BTreeMap<u32, u64>) {
         let Some(flight) = self.flight.take() else { return };
-        if let Some(oldest_ms) = flight.batch.oldest_ms {
-            self.stats.event_to_commit(self.environment.clock.now_ms() - oldest_ms);
+        self.stats.transaction(Outcome::Committed);
+        self.stats.journal_entries += flight.batch.entries.len() as u64;
+        let now_ms = self.environment.clock.now_ms();
+        for written_ms in &flight.batch.written_ms {
+            let took_ms = u64::try_from(now_ms - written_ms).unwrap_or(0);
+            self.stats.event_to_commit.observe(Duration::from_millis(took_ms));
         }
         for (partition, next) in leads {
             if let Some(Owned::Live(live)) = self.owned.get_mut(partition) {
@@ -502,7 +516,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             .collect();
         if kept.iter().all(|(partition, stands_on)| now[partition] == *stands_on) && !flight.broken {
             flight.stage = FlightStage::Sealed;
-            self.stats.sent_again();
+            self.stats.transaction(Outcome::Retried);
         } else if kept.iter().all(|(partition, stands_on)| now[partition] > *stands_on) {
             self.commit(&now);
         } else {
@@ -514,11 +528,11 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
     /// Drops the flight and all state that went into it, and restores.
     fn start_over(&mut self) {
         let Some(flight) = self.flight.take() else { return };
+        self.stats.transaction(Outcome::Aborted);
         for partition in flight.batch.partitions() {
             self.parts.remove(&partition);
             if let Some(owned) = self.owned.get_mut(&partition) {
                 *owned = Owned::Asking;
-                self.stats.given_up(S::GROUP, partition);
             }
         }
     }

@@ -23,8 +23,8 @@ pub struct Part {
     pub bytes: usize,
     /// The partition's entry may not take another step.
     pub full: bool,
-    /// Wall time at which the oldest record of the part was written to its topic.
-    pub oldest_ms: Option<TimeMs>,
+    /// Wall time at which each record of the part was written to its topic.
+    pub written_ms: Vec<TimeMs>,
 }
 
 impl Part {
@@ -50,8 +50,8 @@ pub struct Batch {
     /// By partition: the committed offset of the lead that the batch stands on. It is the same still
     /// when the batch was not committed.
     pub stands_on: BTreeMap<u32, u64>,
-    pub applied: u64,
-    pub oldest_ms: Option<TimeMs>,
+    /// As [`Part::written_ms`].
+    pub written_ms: Vec<TimeMs>,
 }
 
 impl Batch {

@@ -1,17 +1,17 @@
 //! The customer stage on a log: decode, apply, write down.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::batch::Part;
 use super::shared::Epoch;
 use super::{Environment, INPUT_TOPICS, Stage};
-use crate::analysis::{Output, View};
+use crate::analysis::{Output, View, anomaly};
 use crate::codec::Decoder;
 use crate::edge::log::{Appender, Group, Log, Outgoing, Place, Record};
 use crate::edge::metrics::ShardStats;
 use crate::engine::journal::EntryBuilder;
 use crate::engine::snapshot::Snapshot;
-use crate::engine::{Mode, Partition, RawRecord, Rejected};
+use crate::engine::{Applied, Mode, Partition, RawRecord, Rejected};
 use crate::event::{Event, Input, Reject, TimeMs};
 use crate::signal::journal::{Positions, Step};
 use crate::signal::{Signal, Source, Topic};
@@ -60,7 +60,14 @@ impl<L: Log> CustomerStage<L> {
         CustomerStage { environment, decoders, output: Output::default(), fast }
     }
 
-    fn emit(&mut self, signal: &Signal, partition: u32, now_ms: TimeMs, part: &mut Part) {
+    fn emit(
+        &mut self,
+        signal: &Signal,
+        partition: u32,
+        now_ms: TimeMs,
+        part: &mut Part,
+        stats: &mut ShardStats,
+    ) {
         let wire = &self.environment.wire;
         let outgoing = Outgoing {
             place: Place::new(signal.topic(), partition),
@@ -68,10 +75,16 @@ impl<L: Log> CustomerStage<L> {
             value: Some(wire.signal(signal)),
             timestamp_ms: now_ms,
         };
+        match signal {
+            Signal::Alert(_) => *stats.alerts.entry(anomaly::DESCRIPTOR.name).or_default() += 1,
+            Signal::Score(_) => *stats.scores.entry(anomaly::DESCRIPTOR.name).or_default() += 1,
+            Signal::DeadLetter(_) => {}
+        }
         if let (Signal::Alert(_), Some(fast)) = (signal, &mut self.fast) {
             let place = Place::new(Topic::AlertsFast, partition);
-            if let Err(error) = fast.append(&Outgoing { place, ..outgoing.clone() }) {
-                tracing::warn!(%error, "the fast lane missed an alert; the exact lane has it");
+            match fast.append(&Outgoing { place, ..outgoing.clone() }) {
+                Ok(()) => *stats.alerts_fast.entry(anomaly::DESCRIPTOR.name).or_default() += 1,
+                Err(error) => tracing::warn!(%error, "the fast lane missed an alert; the exact lane has it"),
             }
         }
         part.push(outgoing);
@@ -148,10 +161,13 @@ impl<L: Log> Stage<L> for CustomerStage<L> {
         }
         let bytes_max = self.environment.config.record_bytes_max;
         let decoder = &mut self.decoders[input.index()];
+        let began = Instant::now();
         let event = decode(decoder, record.key, record.value, bytes_max);
+        let decoded = Instant::now();
+        stats.decode[input.index()].observe(decoded - began);
         if let Ok(event) = &event {
             let belongs = super::wire::partition_of(event.key(), self.environment.config.partitions);
-            stats.misplaced(belongs != partition);
+            stats.misplaced_keys[input.index()] += u64::from(belongs != partition);
             state.heard_ms[input.index()] = now_ms;
             if state.partition.watermark().newest_ms().is_none_or(|newest| event.time_ms() >= newest) {
                 state.newest_heard_ms = now_ms;
@@ -162,17 +178,21 @@ impl<L: Log> Stage<L> for CustomerStage<L> {
         let view = View { tables: &epoch.tables, published: &epoch.published };
         let mut output = std::mem::take(&mut self.output);
         output.clear();
-        state.partition.record(raw, event, Mode::Live, view, &mut output);
+        match state.partition.record(raw, event, Mode::Live, view, &mut output) {
+            Applied::Event => stats.events[input.index()] += 1,
+            Applied::Duplicate => stats.duplicates[input.index()] += 1,
+            Applied::Rejected(reason) => stats.dead_letter(input, reason),
+        }
+        stats.apply.observe(decoded.elapsed());
         state.entry.record(input, record.offset);
         state.entry.decisions(output.decisions.drain(..));
         for signal in output.signals.drain(..) {
-            stats.signal(&signal);
-            self.emit(&signal, partition, now_ms, part);
+            self.emit(&signal, partition, now_ms, part, stats);
         }
         output.facts.drain(..).for_each(|fact| part.fact(fact));
         self.output = output;
         part.applied += 1;
-        part.oldest_ms = Some(part.oldest_ms.map_or(record.timestamp_ms, |ms| ms.min(record.timestamp_ms)));
+        part.written_ms.push(record.timestamp_ms);
         part.full = state.entry.bytes() + 4096 > self.environment.config.entry_bytes_max;
     }
 
@@ -234,15 +254,6 @@ impl<L: Log> Stage<L> for CustomerStage<L> {
             Box::new(move || postcard::to_allocvec(&positions).expect("plain data always serialises")),
         );
         snapshot
-    }
-
-    fn observe(&self, state: &CustomerState, at_end: &dyn Fn(Place) -> bool, stats: &mut ShardStats) {
-        let now_ms = self.environment.clock.now_ms();
-        let number = state.partition.number();
-        stats.partition(number, state.partition.totals(), &state.partition.bytes());
-        let newest_ms = state.partition.watermark().newest_ms();
-        let is_behind = !Input::ALL.into_iter().all(|input| at_end(Place::new(input.into(), number)));
-        stats.event_lag(number, newest_ms.map(|newest_ms| if is_behind { now_ms - newest_ms } else { 0 }));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The market stage on a log: facts in, rows of shared tables out, ticks of its own in between.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::batch::Part;
 use super::cursor::Cursor;
@@ -76,13 +76,15 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         let fact = match self.environment.wire.read_fact(record.value.unwrap_or_default()) {
             Ok(fact) => fact,
             Err(reason) => {
-                stats.unreadable_fact();
                 tracing::error!(partition = record.place.partition, record.offset, reason, "a fact is unreadable");
                 return;
             }
         };
         state.fresh |= matches!(fact, FactRecord::Packed(_));
+        let (folded, began) = (state.partition.facts(), Instant::now());
         state.partition.apply(&fact, &mut self.output);
+        stats.apply.observe(began.elapsed());
+        stats.facts += state.partition.facts() - folded;
         self.output.facts.drain(..).for_each(|fact| part.fact(fact));
         let now_ms = self.environment.clock.now_ms();
         for row in self.output.rows.drain(..) {
@@ -93,7 +95,6 @@ impl<L: Log> Stage<L> for MarketStage<L> {
                 key,
                 timestamp_ms: now_ms,
             });
-            stats.row();
         }
     }
 
@@ -130,13 +131,6 @@ impl<L: Log> Stage<L> for MarketStage<L> {
 
     fn freeze(&self, state: &MarketState) -> Snapshot {
         state.partition.freeze(0)
-    }
-
-    fn observe(&self, state: &MarketState, _at_end: &dyn Fn(Place) -> bool, stats: &mut ShardStats) {
-        stats.market(state.partition.number(), state.partition.facts(), &state.partition.bytes());
-        for (analysis, quality) in state.partition.quality() {
-            stats.quality(state.partition.number(), analysis, quality);
-        }
     }
 }
 

@@ -124,9 +124,9 @@ pub enum ShardError {
 /// What differs between the customer stage and the market stage.
 pub trait Stage<L: Log>: Send {
     /// One live partition and its positions.
-    type State: Send;
+    type State: Send + 'static;
     /// Brings a partition back, a turn at a time.
-    type Restore: Restore<State = Self::State>;
+    type Restore: Restore<State = Self::State> + 'static;
 
     const GROUP: Group;
 
@@ -157,8 +157,6 @@ pub trait Stage<L: Log>: Send {
     fn close(&mut self, state: &mut Self::State, epoch: &Epoch, part: &mut Part);
     /// A snapshot of the state as of the batch just closed.
     fn freeze(&self, state: &Self::State) -> Snapshot;
-    /// For metrics, once a transaction.
-    fn observe(&self, state: &Self::State, at_end: &dyn Fn(Place) -> bool, stats: &mut ShardStats);
 }
 
 /// A restore in progress.

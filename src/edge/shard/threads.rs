@@ -88,7 +88,7 @@ impl Stop {
 pub trait Watcher<S>: Send {
     fn stats(&mut self, stats: ShardStats);
     /// Live partitions, and restoring ones with their progress.
-    fn partitions(&mut self, live: &mut dyn Iterator<Item = (u32, &S)>, restoring: Vec<(u32, f64)>);
+    fn partitions(&mut self, live: &mut dyn Iterator<Item = (u32, &S)>, restoring: &[(u32, f64)]);
 }
 
 /// Runs a shard until `stop` is set and everything is committed, or until it fails. Blocks.
@@ -153,8 +153,8 @@ fn apply_loop<L: Log, S: Stage<L>>(
         if watched.elapsed() >= WATCH_EVERY {
             watched = Instant::now();
             watcher.stats(apply.take_stats());
-            let restoring = apply.restoring().collect();
-            watcher.partitions(&mut apply.live(), restoring);
+            let restoring: Vec<(u32, f64)> = apply.restoring().collect();
+            watcher.partitions(&mut apply.live(), &restoring);
         }
     }
 }
