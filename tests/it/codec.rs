@@ -1,6 +1,8 @@
 //! The codec against apache-avro, an implementation that shares no code with it, and against bytes
 //! that nobody meant to write.
 
+#![allow(clippy::unwrap_used)]
+
 mod evolution;
 mod generate;
 mod hostile;
