@@ -1,7 +1,7 @@
 //! Records of an input topic to events.
 
 use super::cursor::Fault;
-use super::fields::{Slot, build_event};
+use super::fields::{Aside, Slot, build_event};
 use super::json::read_json;
 use super::program::Program;
 use super::reader::{FIELDS_MAX, Field, fields_of};
@@ -56,18 +56,22 @@ impl Decoder {
     /// Memory taken is in proportion to the value's length at most. Reasons of rejection: `Malformed`,
     /// `UnknownSchema`, `InvalidText`, `MissingField`, `NotFinite`, `InvalidValue`.
     pub fn decode<'a>(&mut self, value: &'a [u8]) -> Result<Event<'a>, Rejected> {
-        let mut slots: [Slot<'a>; FIELDS_MAX] = Default::default();
+        let mut slots = [Slot::Missing; FIELDS_MAX];
+        let mut aside = Aside::default();
         match self.form {
-            WireForm::Json => read_json(value, &self.fields, &mut slots)?,
-            WireForm::BareAvro => {
-                self.programs.find(input_schema_id(self.input))?.run(value, &self.fields, &mut slots)?
-            }
+            WireForm::Json => read_json(value, &self.fields, &mut slots, &mut aside)?,
+            WireForm::BareAvro => self.programs.find(input_schema_id(self.input))?.run(
+                value,
+                &self.fields,
+                &mut slots,
+                &mut aside,
+            )?,
             WireForm::ConfluentAvro => {
                 let (id, datum) = split_header(value)?;
-                self.programs.find(id)?.run(datum, &self.fields, &mut slots)?;
+                self.programs.find(id)?.run(datum, &self.fields, &mut slots, &mut aside)?;
             }
         }
-        build_event(self.input, &self.fields, &mut slots)
+        build_event(self.input, &self.fields, &slots, &mut aside)
     }
 }
 

@@ -13,37 +13,40 @@ pub(super) const LINES_MAX: usize = 10_000;
 /// The longest id, in bytes.
 const ID_BYTES_MAX: usize = 256;
 
-/// What was read for one of our fields.
-#[derive(Debug, Default)]
+/// What was read for one of our fields. Small and without a destructor: there are two dozen to a
+/// purchase. What does not fit is put [`Aside`].
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Slot<'a> {
     /// Null, or not there.
     #[default]
     Missing,
-    Text(Cow<'a, str>),
+    Text(&'a str),
+    /// A text that had to be unescaped, by its place in [`Aside::unescaped`].
+    Unescaped(usize),
     Long(i64),
     Double(f64),
     Boolean(bool),
     /// The symbol's place in our enum.
     Symbol(u8),
-    Lines(Vec<Line<'a>>),
-    /// Read, and found to be nothing we take.
-    Bad(Box<Rejected>),
+    /// They are in [`Aside::lines`].
+    Lines,
 }
 
-impl<'a> Slot<'a> {
-    #[inline]
-    pub fn text(text: &'a str) -> Slot<'a> {
-        Slot::Text(Cow::Borrowed(text))
-    }
+/// What belongs to a record's slots and takes memory of its own.
+#[derive(Debug, Default)]
+pub(super) struct Aside<'a> {
+    pub lines: Vec<Line<'a>>,
+    pub unescaped: Vec<String>,
 }
 
-/// The event in the slots, which are left empty.
+/// The event in the slots of `fields`.
 pub(super) fn build_event<'a>(
     input: Input,
     fields: &[Field],
-    slots: &mut [Slot<'a>],
+    slots: &[Slot<'a>],
+    aside: &mut Aside<'a>,
 ) -> Result<Event<'a>, Rejected> {
-    let taker = Taker { fields, slots, next: 0 };
+    let taker = Taker { fields, slots, aside, next: 0 };
     match input {
         Input::Purchases => build_purchase(taker).map(Event::Purchase),
         Input::Engagements => build_engagement(taker).map(Event::Engagement),
@@ -66,7 +69,7 @@ fn build_purchase<'a>(mut taker: Taker<'_, 'a>) -> Result<Purchase<'a>, Rejected
         terminal: taker.optional_id()?,
         device: taker.optional_id()?,
         country: taker.optional_id()?,
-        refund: taker.flag()?,
+        refund: taker.flag(),
     };
     let least = if purchase.refund { i64::MIN } else { 1 };
     let wrong = purchase.lines.iter().position(|line| line.quantity < least || line.quantity == 0);
@@ -77,8 +80,12 @@ fn build_purchase<'a>(mut taker: Taker<'_, 'a>) -> Result<Purchase<'a>, Rejected
 }
 
 /// The line in the slots of its fields.
-pub(super) fn build_line<'a>(fields: &[Field], slots: &mut [Slot<'a>]) -> Result<Line<'a>, Rejected> {
-    let mut taker = Taker { fields, slots, next: 0 };
+pub(super) fn build_line<'a>(
+    fields: &[Field],
+    slots: &[Slot<'a>],
+    aside: &mut Aside<'a>,
+) -> Result<Line<'a>, Rejected> {
+    let mut taker = Taker { fields, slots, aside, next: 0 };
     let line = Line {
         item: taker.id()?,
         category: taker.optional_id()?,
@@ -102,7 +109,7 @@ fn build_engagement<'a>(mut taker: Taker<'_, 'a>) -> Result<Engagement<'a>, Reje
         item: taker.optional_id()?,
         category: taker.optional_id()?,
         duration_seconds: taker.optional_amount()?,
-        query: taker.optional_text()?,
+        query: taker.optional_text(),
         experiment: taker.optional_id()?,
         variant: taker.optional_id()?,
         anonymous_id: taker.optional_id()?,
@@ -132,19 +139,17 @@ fn bad_quantity(index: usize, quantity: i64) -> Rejected {
 /// Takes the slots one after the other, checked as their place demands.
 struct Taker<'s, 'a> {
     fields: &'s [Field],
-    slots: &'s mut [Slot<'a>],
+    slots: &'s [Slot<'a>],
+    aside: &'s mut Aside<'a>,
     next: usize,
 }
 
 impl<'a> Taker<'_, 'a> {
     #[inline]
-    fn take(&mut self) -> Result<Slot<'a>, Rejected> {
-        let slot = std::mem::take(&mut self.slots[self.next]);
+    fn take(&mut self) -> Slot<'a> {
+        let slot = self.slots[self.next];
         self.next += 1;
-        match slot {
-            Slot::Bad(rejected) => Err(rejected.at(self.name())),
-            slot => Ok(slot),
-        }
+        slot
     }
 
     /// Of the slot taken last.
@@ -162,17 +167,26 @@ impl<'a> Taker<'_, 'a> {
         self.reject(Reject::MissingField, "missing")
     }
 
+    /// An empty text counts as absent.
     #[inline]
-    fn optional_text(&mut self) -> Result<Option<Cow<'a, str>>, Rejected> {
-        match self.take()? {
-            Slot::Text(text) if !text.is_empty() => Ok(Some(text)),
-            _ => Ok(None),
+    fn optional_text(&mut self) -> Option<Cow<'a, str>> {
+        match self.take() {
+            Slot::Text("") => None,
+            Slot::Text(text) => Some(Cow::Borrowed(text)),
+            Slot::Unescaped(place) => self.unescaped(place),
+            _ => None,
         }
+    }
+
+    #[cold]
+    fn unescaped(&mut self, place: usize) -> Option<Cow<'a, str>> {
+        let text = self.aside.unescaped.get_mut(place).map(std::mem::take);
+        text.filter(|text| !text.is_empty()).map(Cow::Owned)
     }
 
     #[inline]
     fn optional_id(&mut self) -> Result<Option<Cow<'a, str>>, Rejected> {
-        match self.optional_text()? {
+        match self.optional_text() {
             Some(id) if id.len() > ID_BYTES_MAX => {
                 Err(self.reject(Reject::MissingField, "longer than 256 bytes"))
             }
@@ -183,9 +197,12 @@ impl<'a> Taker<'_, 'a> {
     /// An id that may be absent, but not there and empty: a guest is not a customer without a name.
     #[inline]
     fn optional_given_id(&mut self) -> Result<Option<Cow<'a, str>>, Rejected> {
-        match &self.slots[self.next] {
-            Slot::Text(_) => self.id().map(Some),
-            _ => self.optional_id(),
+        match self.slots[self.next] {
+            Slot::Missing => {
+                self.next += 1;
+                Ok(None)
+            }
+            _ => self.id().map(Some),
         }
     }
 
@@ -199,19 +216,19 @@ impl<'a> Taker<'_, 'a> {
 
     #[inline]
     fn long(&mut self) -> Result<i64, Rejected> {
-        match self.take()? {
+        match self.take() {
             Slot::Long(value) => Ok(value),
             _ => Err(self.missing()),
         }
     }
 
     /// False where it is missing.
-    fn flag(&mut self) -> Result<bool, Rejected> {
-        Ok(matches!(self.take()?, Slot::Boolean(true)))
+    fn flag(&mut self) -> bool {
+        matches!(self.take(), Slot::Boolean(true))
     }
 
     fn symbol<T: Copy>(&mut self, all: &[T]) -> Result<T, Rejected> {
-        match self.take()? {
+        match self.take() {
             Slot::Symbol(place) => all.get(usize::from(place)).copied().ok_or_else(|| self.missing()),
             _ => Err(self.missing()),
         }
@@ -219,7 +236,7 @@ impl<'a> Taker<'_, 'a> {
 
     /// Finite and at least 0.
     fn optional_amount(&mut self) -> Result<Option<f64>, Rejected> {
-        match self.take()? {
+        match self.take() {
             Slot::Double(value) if !value.is_finite() => {
                 Err(self.reject(Reject::NotFinite, &format!("{value}")))
             }
@@ -232,15 +249,15 @@ impl<'a> Taker<'_, 'a> {
     }
 
     fn currency(&mut self) -> Result<Currency, Rejected> {
-        let Slot::Text(code) = self.take()? else { return Err(self.missing()) };
+        let Some(code) = self.optional_text() else { return Err(self.missing()) };
         Currency::parse(&code)
             .ok_or_else(|| self.reject(Reject::InvalidValue, &format!("{code:.16?} is not three letters")))
     }
 
     fn lines(&mut self) -> Result<Vec<Line<'a>>, Rejected> {
-        match self.take()? {
-            Slot::Lines(lines) if lines.is_empty() => Err(self.reject(Reject::InvalidValue, "none")),
-            Slot::Lines(lines) => Ok(lines),
+        match self.take() {
+            Slot::Lines if self.aside.lines.is_empty() => Err(self.reject(Reject::InvalidValue, "none")),
+            Slot::Lines => Ok(std::mem::take(&mut self.aside.lines)),
             _ => Err(self.missing()),
         }
     }

@@ -1,12 +1,13 @@
 //! Events from JSON: one object with the field names of the schema, into the same slots as Avro.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 
 use super::Rejected;
-use super::fields::{LINES_MAX, Slot, build_line, too_many_lines};
+use super::fields::{Aside, LINES_MAX, Slot, build_line, too_many_lines};
 use super::reader::{Field, Kind, LINE_FIELDS};
 use crate::event::Reject;
 
@@ -15,22 +16,29 @@ pub(super) fn read_json<'a>(
     value: &'a [u8],
     fields: &[Field],
     slots: &mut [Slot<'a>],
+    aside: &mut Aside<'a>,
 ) -> Result<(), Rejected> {
+    let mut rejected = None;
     let mut json = serde_json::Deserializer::from_slice(value);
-    let read = Record { fields, slots }.deserialize(&mut json).and_then(|()| json.end());
+    let record = Record { fields, slots, aside, rejected: &mut rejected };
+    let read = record.deserialize(&mut json).and_then(|()| json.end());
     read.map_err(|error| match std::str::from_utf8(value) {
         Ok(_) => Rejected::new(Reject::Malformed, error.to_string()),
         Err(error) => Rejected::new(Reject::InvalidText, error.to_string()),
-    })
+    })?;
+    rejected.map_or(Ok(()), Err)
 }
 
 /// An object whose values go into slots.
-struct Record<'f, 's, 'a> {
-    fields: &'f [Field],
+struct Record<'s, 'a> {
+    fields: &'s [Field],
     slots: &'s mut [Slot<'a>],
+    aside: &'s mut Aside<'a>,
+    /// The first value that is JSON and yet nothing we take. The rest must still be JSON.
+    rejected: &'s mut Option<Rejected>,
 }
 
-impl<'a> DeserializeSeed<'a> for Record<'_, '_, 'a> {
+impl<'a> DeserializeSeed<'a> for Record<'_, 'a> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -38,7 +46,7 @@ impl<'a> DeserializeSeed<'a> for Record<'_, '_, 'a> {
     }
 }
 
-impl<'a> Visitor<'a> for Record<'_, '_, 'a> {
+impl<'a> Visitor<'a> for Record<'_, 'a> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,7 +56,11 @@ impl<'a> Visitor<'a> for Record<'_, '_, 'a> {
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(slot) = map.next_key_seed(Key { fields: self.fields })? {
             match slot {
-                Some(slot) => self.slots[slot] = map.next_value_seed(Value(&self.fields[slot]))?,
+                Some(slot) => {
+                    let field = &self.fields[slot];
+                    let value = Value { field, aside: self.aside, rejected: self.rejected };
+                    self.slots[slot] = map.next_value_seed(value)?;
+                }
                 None => map.next_value::<IgnoredAny>().map(|_| ())?,
             }
         }
@@ -83,9 +95,13 @@ impl Visitor<'_> for Key<'_> {
 }
 
 /// The value of a field, of its kind or null.
-struct Value<'f>(&'f Field);
+struct Value<'s, 'a> {
+    field: &'s Field,
+    aside: &'s mut Aside<'a>,
+    rejected: &'s mut Option<Rejected>,
+}
 
-impl<'a> DeserializeSeed<'a> for Value<'_> {
+impl<'a> DeserializeSeed<'a> for Value<'_, 'a> {
     type Value = Slot<'a>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Slot<'a>, D::Error> {
@@ -93,30 +109,53 @@ impl<'a> DeserializeSeed<'a> for Value<'_> {
     }
 }
 
-impl Value<'_> {
-    fn text<'a, E: Error>(&self, text: Cow<'a, str>) -> Result<Slot<'a>, E> {
-        match &self.0.kind {
-            Kind::Text => Ok(Slot::Text(text)),
-            Kind::Symbol(symbols) => {
-                let place = symbols.iter().position(|symbol| *symbol == text);
-                Ok(match place.and_then(|place| u8::try_from(place).ok()) {
-                    Some(place) => Slot::Symbol(place),
-                    None => Slot::Bad(Box::new(Rejected::new(
-                        Reject::InvalidValue,
-                        format!("{text:.64?} is not known here"),
-                    ))),
-                })
+impl<'a> Value<'_, 'a> {
+    /// Of an enum: the place of the symbol.
+    fn symbol<E: Error>(self, text: &str) -> Result<Slot<'a>, E> {
+        let Kind::Symbol(symbols) = &self.field.kind else {
+            return Err(E::invalid_type(Unexpected::Str(text), &self));
+        };
+        let place = symbols.iter().position(|symbol| symbol == text);
+        Ok(match place.and_then(|place| u8::try_from(place).ok()) {
+            Some(place) => Slot::Symbol(place),
+            None => {
+                self.reject(Rejected::new(Reject::InvalidValue, format!("{text:.64?} is not known here")))
             }
-            _ => Err(E::invalid_type(serde::de::Unexpected::Str(&text), self)),
+        })
+    }
+
+    fn reject(self, rejected: Rejected) -> Slot<'a> {
+        self.rejected.get_or_insert(rejected.at(&self.field.name));
+        Slot::Missing
+    }
+
+    /// The lines one by one; ends early at the first that is not taken.
+    fn read_lines<A: SeqAccess<'a>>(self, fields: &[Field], seq: &mut A) -> Result<Slot<'a>, A::Error> {
+        // A name that comes twice counts once, with its last value.
+        self.aside.lines.clear();
+        loop {
+            let mut slots = [Slot::Missing; LINE_FIELDS];
+            let record = Record { fields, slots: &mut slots, aside: self.aside, rejected: self.rejected };
+            let Some(()) = seq.next_element_seed(record)? else { return Ok(Slot::Lines) };
+            let count = self.aside.lines.len();
+            let line = if count < LINES_MAX {
+                build_line(fields, &slots, self.aside).map_err(|rejected| rejected.at(&format!("[{count}]")))
+            } else {
+                Err(too_many_lines())
+            };
+            match line {
+                Ok(line) => self.aside.lines.push(line),
+                Err(rejected) => return Ok(self.reject(rejected)),
+            }
         }
     }
 }
 
-impl<'a> Visitor<'a> for Value<'_> {
+impl<'a> Visitor<'a> for Value<'_, 'a> {
     type Value = Slot<'a>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} in {}", self.0.kind.name(), self.0.name)
+        write!(formatter, "{} in {}", self.field.kind.name(), self.field.name)
     }
 
     fn visit_unit<E: Error>(self) -> Result<Slot<'a>, E> {
@@ -124,67 +163,59 @@ impl<'a> Visitor<'a> for Value<'_> {
     }
 
     fn visit_borrowed_str<E: Error>(self, text: &'a str) -> Result<Slot<'a>, E> {
-        self.text(Cow::Borrowed(text))
+        match self.field.kind {
+            Kind::Text => Ok(Slot::Text(text)),
+            _ => self.symbol(text),
+        }
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Slot<'a>, E> {
-        self.text(Cow::Owned(text.to_owned()))
+        match self.field.kind {
+            Kind::Text => {
+                self.aside.unescaped.push(text.to_owned());
+                Ok(Slot::Unescaped(self.aside.unescaped.len() - 1))
+            }
+            _ => self.symbol(text),
+        }
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Slot<'a>, E> {
-        match self.0.kind {
+        match self.field.kind {
             Kind::Long | Kind::Milliseconds => Ok(Slot::Long(value)),
             // The nearest double, as Avro promotes a long.
             Kind::Double => Ok(Slot::Double(value as f64)),
-            _ => Err(E::invalid_type(serde::de::Unexpected::Signed(value), &self)),
+            _ => Err(E::invalid_type(Unexpected::Signed(value), &self)),
         }
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Slot<'a>, E> {
         match i64::try_from(value) {
             Ok(value) => self.visit_i64(value),
-            Err(_) => Err(E::invalid_value(serde::de::Unexpected::Unsigned(value), &self)),
+            Err(_) => Err(E::invalid_value(Unexpected::Unsigned(value), &self)),
         }
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Slot<'a>, E> {
-        match self.0.kind {
+        match self.field.kind {
             Kind::Double => Ok(Slot::Double(value)),
-            _ => Err(E::invalid_type(serde::de::Unexpected::Float(value), &self)),
+            _ => Err(E::invalid_type(Unexpected::Float(value), &self)),
         }
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Slot<'a>, E> {
-        match self.0.kind {
+        match self.field.kind {
             Kind::Boolean => Ok(Slot::Boolean(value)),
-            _ => Err(E::invalid_type(serde::de::Unexpected::Bool(value), &self)),
+            _ => Err(E::invalid_type(Unexpected::Bool(value), &self)),
         }
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Slot<'a>, A::Error> {
-        let Kind::Lines(fields) = &self.0.kind else {
-            return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
+        let Kind::Lines(fields) = &self.field.kind else {
+            return Err(A::Error::invalid_type(Unexpected::Seq, &self));
         };
-        let mut lines = Vec::new();
-        loop {
-            let mut slots: [Slot<'a>; LINE_FIELDS] = Default::default();
-            let Some(()) = seq.next_element_seed(Record { fields, slots: &mut slots })? else {
-                return Ok(Slot::Lines(lines));
-            };
-            let line = if lines.len() < LINES_MAX {
-                let at = |rejected: Rejected| rejected.at(&format!("[{}]", lines.len()));
-                build_line(fields, &mut slots).map_err(at)
-            } else {
-                Err(too_many_lines())
-            };
-            match line {
-                Ok(line) => lines.push(line),
-                Err(rejected) => {
-                    // What is wrong is known; the rest must still be JSON.
-                    while seq.next_element::<IgnoredAny>()?.is_some() {}
-                    return Ok(Slot::Bad(Box::new(rejected)));
-                }
-            }
-        }
+        let slot = self.read_lines(fields, &mut seq)?;
+        // After a line that was not taken there may be more, which must still be JSON.
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(slot)
     }
 }

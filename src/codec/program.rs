@@ -5,11 +5,11 @@ use apache_avro::schema::{RecordSchema, UuidSchema};
 
 use super::Rejected;
 use super::cursor::{Cursor, Fault};
-use super::fields::{LINES_MAX, Slot, build_line, too_many_lines};
+use super::fields::{Aside, LINES_MAX, Slot, build_line, too_many_lines};
 use super::reader::{Field, Kind, LINE_FIELDS, describe};
 use super::schema::SchemaError;
 use super::shape::{Names, Shapes, collect_names, resolve};
-use crate::event::{Line, Reject};
+use crate::event::Reject;
 
 /// Reads the records of one writer schema into the slots of our fields.
 #[derive(Debug)]
@@ -47,6 +47,10 @@ enum Read {
     Union(Vec<Option<Read>>),
 }
 
+const UNKNOWN_SYMBOL: Fault = Fault { reason: Reject::InvalidValue, what: "a symbol that is not known here" };
+const UNEXPECTED_BRANCH: Fault =
+    Fault { reason: Reject::InvalidValue, what: "a type that is not expected here" };
+
 /// What the compilation of one schema shares.
 struct Compiler<'s> {
     id: u32,
@@ -73,9 +77,10 @@ impl Program {
         record: &'a [u8],
         fields: &[Field],
         slots: &mut [Slot<'a>],
+        aside: &mut Aside<'a>,
     ) -> Result<(), Rejected> {
         let mut cursor = Cursor::new(record);
-        self.walk(&self.steps, fields, &mut cursor, slots)?;
+        self.walk(&self.steps, fields, &mut cursor, slots, aside)?;
         Ok(cursor.end()?)
     }
 
@@ -85,27 +90,91 @@ impl Program {
         fields: &[Field],
         cursor: &mut Cursor<'a>,
         slots: &mut [Slot<'a>],
+        aside: &mut Aside<'a>,
     ) -> Result<(), Rejected> {
         for step in steps {
-            match step {
-                Step::Skip(shape) => self.shapes.skip(*shape, cursor)?,
-                Step::Read { slot, read } => match self.read(read, &fields[*slot], cursor) {
-                    Ok(value) => slots[*slot] = value,
-                    Err(rejected) => return Err(rejected.at(&fields[*slot].name)),
-                },
+            let (slot, read) = match step {
+                Step::Read { slot, read } => (*slot, read),
+                Step::Skip(shape) => {
+                    self.shapes.skip(*shape, cursor)?;
+                    continue;
+                }
+            };
+            match read.of(cursor) {
+                Ok(Some(value)) => slots[slot] = value,
+                Ok(None) => {
+                    let value = self.read_nested(read, &fields[slot], cursor, aside);
+                    slots[slot] = value.map_err(|rejected| rejected.at(&fields[slot].name))?;
+                }
+                Err(fault) => return Err(Rejected::from(fault).at(&fields[slot].name)),
             }
         }
         Ok(())
     }
 
-    #[inline]
-    fn read<'a>(&self, read: &Read, field: &Field, cursor: &mut Cursor<'a>) -> Result<Slot<'a>, Rejected> {
-        Ok(match read {
+    /// What [`Read::of`] leaves: lines and unions.
+    fn read_nested<'a>(
+        &self,
+        read: &Read,
+        field: &Field,
+        cursor: &mut Cursor<'a>,
+        aside: &mut Aside<'a>,
+    ) -> Result<Slot<'a>, Rejected> {
+        let mut read = read;
+        if let Read::Union(branches) = read {
+            read = branches[cursor.index(branches.len())?].as_ref().ok_or(UNEXPECTED_BRANCH)?;
+        }
+        match (read, &field.kind) {
+            (Read::Lines(steps), Kind::Lines(fields)) => self.lines(steps, fields, cursor, aside),
+            // A union holds no union, so there is a value now.
+            _ => Ok(read.of(cursor)?.unwrap_or_default()),
+        }
+    }
+
+    fn lines<'a>(
+        &self,
+        steps: &[Step],
+        fields: &[Field],
+        cursor: &mut Cursor<'a>,
+        aside: &mut Aside<'a>,
+    ) -> Result<Slot<'a>, Rejected> {
+        loop {
+            let block = cursor.block()?;
+            if block.count == 0 {
+                return Ok(Slot::Lines);
+            }
+            // A line takes a byte at the least, so a count of more than what is left is a lie.
+            let count = usize::try_from(block.count).unwrap_or(usize::MAX);
+            if count > cursor.remaining() {
+                return Err(Fault::malformed("more lines than bytes").into());
+            }
+            if aside.lines.len() + count > LINES_MAX {
+                return Err(too_many_lines());
+            }
+            // Most orders are small; a large one grows as it proves to be there.
+            aside.lines.reserve(count.min(8));
+            for _ in 0..count {
+                let mut slots = [Slot::Missing; LINE_FIELDS];
+                let line = self
+                    .walk(steps, fields, cursor, &mut slots, aside)
+                    .and_then(|()| build_line(fields, &slots, aside))
+                    .map_err(|rejected| rejected.at(&format!("[{}]", aside.lines.len())))?;
+                aside.lines.push(line);
+            }
+        }
+    }
+}
+
+impl Read {
+    /// The value; None, with nothing read, where lines or a union come.
+    #[inline(always)]
+    fn of<'a>(&self, cursor: &mut Cursor<'a>) -> Result<Option<Slot<'a>>, Fault> {
+        Ok(Some(match self {
             Read::Null => Slot::Missing,
-            Read::Text => Slot::text(cursor.text()?),
+            Read::Text => Slot::Text(cursor.text()?),
             Read::OptionalText(null) => match cursor.index(2)? {
                 branch if branch == *null => Slot::Missing,
-                _ => Slot::text(cursor.text()?),
+                _ => Slot::Text(cursor.text()?),
             },
             Read::Int => Slot::Long(cursor.int()?.into()),
             Read::Long => Slot::Long(cursor.long()?),
@@ -117,47 +186,10 @@ impl Program {
             Read::Boolean => Slot::Boolean(cursor.boolean()?),
             Read::Symbol(symbols) => match symbols[cursor.index(symbols.len())?] {
                 Some(place) => Slot::Symbol(place),
-                None => return Err(Rejected::new(Reject::InvalidValue, "a symbol that is not known here")),
+                None => return Err(UNKNOWN_SYMBOL),
             },
-            Read::Lines(steps) => Slot::Lines(self.lines(steps, field, cursor)?),
-            Read::Union(branches) => match &branches[cursor.index(branches.len())?] {
-                Some(read) => self.read(read, field, cursor)?,
-                None => return Err(Rejected::new(Reject::InvalidValue, "a type that is not expected here")),
-            },
-        })
-    }
-
-    fn lines<'a>(
-        &self,
-        steps: &[Step],
-        field: &Field,
-        cursor: &mut Cursor<'a>,
-    ) -> Result<Vec<Line<'a>>, Rejected> {
-        let Kind::Lines(fields) = &field.kind else { return Ok(Vec::new()) };
-        let mut lines = Vec::new();
-        loop {
-            let block = cursor.block()?;
-            if block.count == 0 {
-                return Ok(lines);
-            }
-            // A line takes a byte at the least, so a count of more than what is left is a lie.
-            let count = usize::try_from(block.count).unwrap_or(usize::MAX);
-            if count > cursor.remaining() {
-                return Err(Fault::malformed("more lines than bytes").into());
-            }
-            if lines.len() + count > LINES_MAX {
-                return Err(too_many_lines());
-            }
-            // Most orders are small; a large one grows as it proves to be there.
-            lines.reserve(count.min(8));
-            for _ in 0..count {
-                let mut slots: [Slot<'a>; LINE_FIELDS] = Default::default();
-                let line = self
-                    .walk(steps, fields, cursor, &mut slots)
-                    .and_then(|()| build_line(fields, &mut slots));
-                lines.push(line.map_err(|rejected| rejected.at(&format!("[{}]", lines.len())))?);
-            }
-        }
+            Read::Lines(_) | Read::Union(_) => return Ok(None),
+        }))
     }
 }
 
@@ -250,4 +282,36 @@ fn slot_of(name: &str, writer: &RecordSchema, fields: &[Field]) -> Option<usize>
         let renamed = writer.fields.iter().any(|theirs| theirs.name == fields[slot].name);
         (!renamed).then_some(slot)
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn fields() -> Vec<Field> {
+        let field = |name: &str, alias: &str| Field {
+            name: name.to_owned(),
+            aliases: vec![alias.to_owned()],
+            kind: Kind::Text,
+            required: true,
+        };
+        vec![field("order", "basket"), field("item", "article")]
+    }
+
+    fn read(names: [&str; 3]) -> Vec<String> {
+        let field = |name: &str| format!(r#"{{"name": "{name}", "type": "string"}}"#);
+        let text =
+            format!(r#"{{"type": "record", "name": "R", "fields": [{}]}}"#, names.map(field).join(","));
+        let program = Program::compile(1, &Schema::parse_str(&text).unwrap(), &fields()).unwrap();
+        let mut slots = [Slot::Missing; 2];
+        program.run(b"\x02a\x02b\x02c", &fields(), &mut slots, &mut Aside::default()).unwrap();
+        slots.iter().map(|slot| format!("{slot:?}")).collect()
+    }
+
+    #[test]
+    fn a_field_is_found_by_the_name_it_had_before_unless_it_has_the_new_one() {
+        assert_eq!(read(["basket", "x", "item"]), [r#"Text("a")"#, r#"Text("c")"#]);
+        assert_eq!(read(["basket", "article", "order"]), [r#"Text("c")"#, r#"Text("b")"#]);
+    }
 }

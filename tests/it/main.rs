@@ -3,3 +3,4 @@
 #[cfg(feature = "service")]
 mod config;
 mod tidy;
+mod codec;
