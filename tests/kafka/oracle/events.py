@@ -160,6 +160,7 @@ def bad_records(time_ms):
         ("purchases", b"BAD", b"\0" + (4_000_000).to_bytes(4, "big") + whole[5:], "unknown_schema"),
         ("purchases", b"BAD", text.replace(b"\x7f\x7f", b"\xff\xfe"), "invalid_text"),
         ("purchases", b"BAD", write(good("")), "missing_field"),
+        ("purchases", b"BAD", b"", "malformed"),
         ("engagements", b"BAD", engage(view), "not_finite"),
         ("purchases", b"BAD", write(dict(good("bad-quantity"), lines=[line("I1", -1, 100)])), "invalid_value"),
         ("purchases", b"BAD", write(dict(good("bad-price"), lines=[line("I1", 1, -100)])), "invalid_value"),

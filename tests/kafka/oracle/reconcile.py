@@ -19,6 +19,7 @@ import wire
 TIME_MIN_MS = 946_684_800_000  # 2000-01-01
 AHEAD_MAX_MS = 3_600_000
 TEXT_BYTES_MAX = 256
+RECORD_BYTES_MAX = 1 << 20
 COLUMNS = ["customer", "purchases", "refunds", "amount_minor", "engagements", "feedbacks", "first_ms", "last_ms"]
 REQUIRED = {
     "purchases": ["event_id", "order"],
@@ -30,13 +31,16 @@ REQUIRED = {
 class Judge:
     """Tells good input records from bad ones, by the rules that the schemas and the README state."""
 
-    def __init__(self):
+    def __init__(self, record_bytes_max=RECORD_BYTES_MAX):
+        self._record_bytes_max = record_bytes_max
         self._readers = {topic: wire.Reader(name) for topic, name in wire.INPUTS.items()}
 
     def __call__(self, topic, timestamp_ms, key, value):
         """(record, None) or (None, reason)."""
         if not key or value is None:
             return None, "missing_key"
+        if len(value) > self._record_bytes_max:
+            return None, "too_large"
         try:
             record = self._readers[topic](value)
         except wire.UnknownSchema:
@@ -83,8 +87,8 @@ def identity(topic, record):
 class Expected:
     """What follows from the input. Feed it every input record, in offset order within a partition."""
 
-    def __init__(self, late=frozenset()):
-        self._judge = Judge()
+    def __init__(self, late=frozenset(), record_bytes_max=RECORD_BYTES_MAX):
+        self._judge = Judge(record_bytes_max)
         self._late = late
         self._seen = set()
         self.offsets = collections.defaultdict(list)  # (topic, partition): offsets, ascending
@@ -311,6 +315,7 @@ def main():
     parser.add_argument("--prefix", default="")
     parser.add_argument("--totals", nargs="*", default=[], metavar="FILE")
     parser.add_argument("--late", action="store_true")
+    parser.add_argument("--record-bytes-max", type=int, default=RECORD_BYTES_MAX, help="as configured; larger ones are too_large")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
 
@@ -325,7 +330,7 @@ def main():
         sources = [letter["source"] for letter in letters if letter["reason"] == "late"]
         late = {(source["input"], source["partition"], source["offset"]) for source in sources}
 
-    expected = Expected(late)
+    expected = Expected(late, args.record_bytes_max)
     for topic in wire.INPUTS:
         for partition, offset, timestamp_ms, key, value in wire.read_topic(args.bootstrap, args.prefix + topic):
             expected.add(topic, partition, offset, timestamp_ms, key, value)
