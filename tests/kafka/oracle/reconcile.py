@@ -19,6 +19,7 @@ import wire
 TIME_MIN_MS = 946_684_800_000  # 2000-01-01
 AHEAD_MAX_MS = 3_600_000
 TEXT_BYTES_MAX = 256
+LINES_MAX = 10_000
 RECORD_BYTES_MAX = 1 << 20
 COLUMNS = ["customer", "purchases", "refunds", "amount_minor", "engagements", "feedbacks", "first_ms", "last_ms"]
 REQUIRED = {
@@ -57,22 +58,21 @@ class Judge:
 
 def fault(topic, record):
     """What is wrong with the content of a record, other than its time."""
-    if any(not 0 < len(record[name].encode()) <= TEXT_BYTES_MAX for name in REQUIRED[topic]):
+    lines = record.get("lines", [])
+    needed = [record[name] for name in REQUIRED[topic]] + [line["item"] for line in lines]
+    texts = [value for part in (record, *lines) for name, value in part.items() if isinstance(value, str) and name != "query"]
+    if not all(needed) or record["customer"] == "" or any(len(text.encode()) > TEXT_BYTES_MAX for text in texts):
         return "missing_field"
     if topic == "engagements":
-        seconds = record["duration_seconds"]
-        if seconds is not None and not math.isfinite(seconds):
-            return "not_finite"
-        return "invalid_value" if seconds is not None and seconds < 0 else None
+        seconds = record["duration_seconds"] or 0.0
+        return "not_finite" if not math.isfinite(seconds) else "invalid_value" if seconds < 0 else None
     if topic == "purchases":
-        if record["customer"] == "":
-            return "missing_field"
         currency = record["currency"]
-        if not (len(currency) == 3 and currency.isascii() and currency.isalpha()) or not record["lines"]:
+        if not (len(currency) == 3 and currency.isascii() and currency.isalpha() and 0 < len(lines) <= LINES_MAX):
             return "invalid_value"
-        for line in record["lines"]:
-            lowest = line["quantity"] == 0 if record["refund"] else line["quantity"] < 1
-            if lowest or line["unit_price_minor"] < 0:
+        for line in lines:
+            wrong = line["quantity"] == 0 if record["refund"] else line["quantity"] < 1
+            if wrong or line["unit_price_minor"] < 0:
                 return "invalid_value"
     return None
 
