@@ -104,13 +104,13 @@ def feedback(customer, event_id, verdict, time_ms, source):
 KINDS = ["view"] * 70 + ["click"] * 14 + ["add_to_cart"] * 8 + ["search"] * 4 + ["wishlist"] * 2 + ["remove_from_cart", "email_open"]
 
 
-def shop(events, seed=1, customers=100_000, items=20_000, start_ms=1_700_000_000_000, days=3):
+def shop(events, seed=1, customers=100_000, items=20_000, start_ms=1_700_000_000_000):
     """A synthetic shop in time order: 10 % purchases of one to five lines (one in twenty of a guest, one in
     forty a refund), 89 % engagements, 1 % verdicts on earlier purchases. Popular customers and items come
-    more often (density falls with the square of the number)."""
+    more often (the share of number n falls with the square root of n). Ten million events last 30 days."""
     rng = random.Random(seed)
     rand = rng.random
-    step_ms = days * DAY_MS / max(events, 1)
+    step_ms = 30 * DAY_MS / 10_000_000
     judged = collections.deque(maxlen=1000)
     for i in range(events):
         time_ms = start_ms + int(i * step_ms)

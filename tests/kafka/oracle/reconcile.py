@@ -112,6 +112,7 @@ class Expected:
             return
         if place in self._late:
             self.bad[place] = "late"
+            self.counts["late"] += 1
             return
         self._seen.add(name)
         self.counts[f"applied {topic}"] += 1
