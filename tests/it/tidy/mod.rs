@@ -1,6 +1,7 @@
 //! House rules that no compiler checks, read from the source. A fault is "file:line: what".
 
 mod imports;
+mod papers;
 mod rules;
 mod source;
 

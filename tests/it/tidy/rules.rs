@@ -7,7 +7,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// Words that say nothing about what a thing does.
 const EMPTY_WORDS: &[&str] =
-    &["manager", "helper", "helpers", "util", "utils", "processor", "handler", "service", "common"];
+    &["manager", "helper", "helpers", "util", "utils", "processor", "handler", "common"];
 
 /// What a learner's file says of itself, each on a line of its own in the file's head.
 const LEARNER_LINES: &[&str] = &["Input", "Output", "Cost", "Source", "Differs", "Checked"];
@@ -132,11 +132,13 @@ fn is_empty_name(name: &str) -> bool {
     spaced.split([' ', '_']).any(|word| EMPTY_WORDS.contains(&word))
 }
 
+type Rule = fn(&[Source]) -> Vec<String>;
+
 #[test]
 fn each_rule_finds_its_fault() {
     let long_body = "    x();\n".repeat(FUNCTION_LINES_MAX);
     let long_file = "//! Head.\n".repeat(FILE_LINES_MAX + 1);
-    let cases: &[(fn(&[Source]) -> Vec<String>, &str, &str)] = &[
+    let cases: &[(Rule, &str, &str)] = &[
         (file_lengths, &long_file, "src/x.rs:501:"),
         (function_lengths, &format!("//! Head.\nfn f() {{\n{long_body}}}\n"), "src/x.rs:2: a function of 72"),
         (heads, "use std::fmt;\n", "src/x.rs:1:"),
@@ -160,7 +162,8 @@ fn good_text_has_no_fault() {
          struct Handle; enum Manage {{}}\n"
     );
     let sources = [Source::new("src/x.rs", &text)];
-    for rule in [file_lengths, function_lengths, heads, unwraps, unsafes, names] {
+    let rules: [Rule; 6] = [file_lengths, function_lengths, heads, unwraps, unsafes, names];
+    for rule in rules {
         assert_eq!(rule(&sources), Vec::<String>::new());
     }
 }

@@ -104,13 +104,13 @@ def feedback(customer, event_id, verdict, time_ms, source):
 KINDS = ["view"] * 70 + ["click"] * 14 + ["add_to_cart"] * 8 + ["search"] * 4 + ["wishlist"] * 2 + ["remove_from_cart", "email_open"]
 
 
-def shop(events, seed=1, customers=100_000, items=20_000, start_ms=1_700_000_000_000, days=3):
+def shop(events, seed=1, customers=100_000, items=20_000, start_ms=1_700_000_000_000):
     """A synthetic shop in time order: 10 % purchases of one to five lines (one in twenty of a guest, one in
     forty a refund), 89 % engagements, 1 % verdicts on earlier purchases. Popular customers and items come
-    more often (density falls with the square of the number)."""
+    more often (the share of number n falls with the square root of n). Ten million events last 30 days."""
     rng = random.Random(seed)
     rand = rng.random
-    step_ms = days * DAY_MS / max(events, 1)
+    step_ms = 30 * DAY_MS / 10_000_000
     judged = collections.deque(maxlen=1000)
     for i in range(events):
         time_ms = start_ms + int(i * step_ms)
@@ -160,6 +160,7 @@ def bad_records(time_ms):
         ("purchases", b"BAD", b"\0" + (4_000_000).to_bytes(4, "big") + whole[5:], "unknown_schema"),
         ("purchases", b"BAD", text.replace(b"\x7f\x7f", b"\xff\xfe"), "invalid_text"),
         ("purchases", b"BAD", write(good("")), "missing_field"),
+        ("purchases", b"BAD", b"", "malformed"),
         ("engagements", b"BAD", engage(view), "not_finite"),
         ("purchases", b"BAD", write(dict(good("bad-quantity"), lines=[line("I1", -1, 100)])), "invalid_value"),
         ("purchases", b"BAD", write(dict(good("bad-price"), lines=[line("I1", 1, -100)])), "invalid_value"),

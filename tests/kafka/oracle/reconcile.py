@@ -19,6 +19,8 @@ import wire
 TIME_MIN_MS = 946_684_800_000  # 2000-01-01
 AHEAD_MAX_MS = 3_600_000
 TEXT_BYTES_MAX = 256
+LINES_MAX = 10_000
+RECORD_BYTES_MAX = 1 << 20
 COLUMNS = ["customer", "purchases", "refunds", "amount_minor", "engagements", "feedbacks", "first_ms", "last_ms"]
 REQUIRED = {
     "purchases": ["event_id", "order"],
@@ -30,13 +32,16 @@ REQUIRED = {
 class Judge:
     """Tells good input records from bad ones, by the rules that the schemas and the README state."""
 
-    def __init__(self):
+    def __init__(self, record_bytes_max=RECORD_BYTES_MAX):
+        self._record_bytes_max = record_bytes_max
         self._readers = {topic: wire.Reader(name) for topic, name in wire.INPUTS.items()}
 
     def __call__(self, topic, timestamp_ms, key, value):
         """(record, None) or (None, reason)."""
         if not key or value is None:
             return None, "missing_key"
+        if len(value) > self._record_bytes_max:
+            return None, "too_large"
         try:
             record = self._readers[topic](value)
         except wire.UnknownSchema:
@@ -53,22 +58,21 @@ class Judge:
 
 def fault(topic, record):
     """What is wrong with the content of a record, other than its time."""
-    if any(not 0 < len(record[name].encode()) <= TEXT_BYTES_MAX for name in REQUIRED[topic]):
+    lines = record.get("lines", [])
+    needed = [record[name] for name in REQUIRED[topic]] + [line["item"] for line in lines]
+    texts = [value for part in (record, *lines) for name, value in part.items() if isinstance(value, str) and name != "query"]
+    if not all(needed) or record["customer"] == "" or any(len(text.encode()) > TEXT_BYTES_MAX for text in texts):
         return "missing_field"
     if topic == "engagements":
-        seconds = record["duration_seconds"]
-        if seconds is not None and not math.isfinite(seconds):
-            return "not_finite"
-        return "invalid_value" if seconds is not None and seconds < 0 else None
+        seconds = record["duration_seconds"] or 0.0
+        return "not_finite" if not math.isfinite(seconds) else "invalid_value" if seconds < 0 else None
     if topic == "purchases":
-        if record["customer"] == "":
-            return "missing_field"
         currency = record["currency"]
-        if not (len(currency) == 3 and currency.isascii() and currency.isalpha()) or not record["lines"]:
+        if not (len(currency) == 3 and currency.isascii() and currency.isalpha() and 0 < len(lines) <= LINES_MAX):
             return "invalid_value"
-        for line in record["lines"]:
-            lowest = line["quantity"] == 0 if record["refund"] else line["quantity"] < 1
-            if lowest or line["unit_price_minor"] < 0:
+        for line in lines:
+            wrong = line["quantity"] == 0 if record["refund"] else line["quantity"] < 1
+            if wrong or line["unit_price_minor"] < 0:
                 return "invalid_value"
     return None
 
@@ -83,8 +87,8 @@ def identity(topic, record):
 class Expected:
     """What follows from the input. Feed it every input record, in offset order within a partition."""
 
-    def __init__(self, late=frozenset()):
-        self._judge = Judge()
+    def __init__(self, late=frozenset(), record_bytes_max=RECORD_BYTES_MAX):
+        self._judge = Judge(record_bytes_max)
         self._late = late
         self._seen = set()
         self.offsets = collections.defaultdict(list)  # (topic, partition): offsets, ascending
@@ -108,6 +112,7 @@ class Expected:
             return
         if place in self._late:
             self.bad[place] = "late"
+            self.counts["late"] += 1
             return
         self._seen.add(name)
         self.counts[f"applied {topic}"] += 1
@@ -311,6 +316,7 @@ def main():
     parser.add_argument("--prefix", default="")
     parser.add_argument("--totals", nargs="*", default=[], metavar="FILE")
     parser.add_argument("--late", action="store_true")
+    parser.add_argument("--record-bytes-max", type=int, default=RECORD_BYTES_MAX, help="as configured; larger ones are too_large")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
 
@@ -325,7 +331,7 @@ def main():
         sources = [letter["source"] for letter in letters if letter["reason"] == "late"]
         late = {(source["input"], source["partition"], source["offset"]) for source in sources}
 
-    expected = Expected(late)
+    expected = Expected(late, args.record_bytes_max)
     for topic in wire.INPUTS:
         for partition, offset, timestamp_ms, key, value in wire.read_topic(args.bootstrap, args.prefix + topic):
             expected.add(topic, partition, offset, timestamp_ms, key, value)
