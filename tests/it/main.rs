@@ -1,1 +1,4 @@
+//! Everything that needs no broker, in one binary.
 
+#[cfg(feature = "service")]
+mod config;
