@@ -2,3 +2,7 @@
 
 #[cfg(feature = "service")]
 mod config;
+#[cfg(feature = "service")]
+mod http;
+#[cfg(feature = "service")]
+mod metrics;
