@@ -1,8 +1,11 @@
 //! All input and output. Nothing outside this module and `main` touches a socket, a file, a clock or a thread.
 
+pub mod cli;
+pub mod connect;
 pub mod http;
 pub mod kafka;
 pub mod log;
 pub mod logging;
 pub mod metrics;
+pub mod topics;
 pub mod version;

@@ -141,6 +141,8 @@ fn relations_are_checked_and_point_at_what_stands_in_the_file() {
             "kafka.client.isolation.level",
             "not free to set",
         ),
+        ("[kafka.client]\n\"linger.mss\" = 5", "kafka.client.linger.mss", "No such configuration property"),
+        ("[kafka.client]\n\"linger.ms\" = \"soon\"", "kafka.client.linger.ms", "linger.ms"),
         ("[kafka.security]\nca_file = \"ca.pem\"", "kafka.security.ca_file", "no use with"),
         (
             "[kafka.security]\nprotocol = \"ssl\"\nkey_file = \"k\"",

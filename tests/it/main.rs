@@ -1,6 +1,8 @@
 //! Everything that needs no broker, in one binary.
 
 #[cfg(feature = "service")]
+mod cli;
+#[cfg(feature = "service")]
 mod config;
 #[cfg(feature = "service")]
 mod http;
