@@ -10,6 +10,7 @@ mod broker;
 mod client;
 mod group;
 mod restart;
+mod topics;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ use broker::Broker;
 type Case = (&'static str, fn(&Broker));
 
 fn cases() -> Vec<Case> {
-    [client::CASES, group::CASES, restart::CASES].concat()
+    [client::CASES, group::CASES, restart::CASES, topics::CASES].concat()
 }
 
 fn main() -> ExitCode {
