@@ -117,15 +117,10 @@ fn kafka(found: &mut Findings, kafka: &Kafka) {
     if kafka.brokers.is_empty() {
         found.say(&["kafka.brokers"], "at least one broker is needed".to_string());
     }
-    for broker in &kafka.brokers {
-        let valid = broker.rsplit_once(':').is_some_and(|(host, port)| {
-            !host.is_empty()
-                && !host.contains(char::is_whitespace)
-                && port.parse::<u16>().is_ok_and(|p| p > 0)
-        });
-        if !valid {
-            found.say(&["kafka.brokers"], format!("\"{broker}\" is not host:port"));
-        }
+    let wrong: Vec<String> =
+        kafka.brokers.iter().filter(|broker| !is_address(broker)).map(|b| format!("\"{b}\"")).collect();
+    if !wrong.is_empty() {
+        found.say(&["kafka.brokers"], format!("not host:port: {}", wrong.join(", ")));
     }
     found.name("kafka.group", &kafka.group, 200);
     if kafka.topic_prefix.len() > 200 || !is_kafka_text(&kafka.topic_prefix) {
@@ -168,6 +163,13 @@ fn kafka(found: &mut Findings, kafka: &Kafka) {
         let path: Path = ["kafka", "client", name].map(String::from).to_vec();
         found.0.push(Finding { paths: vec![path], message, help });
     }
+}
+
+/// "host:port"; the host may be an IPv6 address in brackets.
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|p| p > 0)
+    })
 }
 
 fn security(found: &mut Findings, security: &Security) {
