@@ -1,1 +1,9 @@
-fn main() {}
+//! Arguments in, exit code out; everything else is the library's.
+
+use std::io::{BufWriter, stdout};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut out = BufWriter::new(stdout().lock());
+    ExitCode::from(habitue::edge::cli::run(std::env::args_os(), &mut out).code())
+}

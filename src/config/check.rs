@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+
 use super::document::{Finding, Path};
 use super::{Config, Kafka, Security, Service, show_bytes, show_duration};
 use crate::signal::Topic;
@@ -20,7 +23,7 @@ pub fn findings(config: &Config) -> Vec<Finding> {
 }
 
 /// Settings of librdkafka that the commit protocol or other options depend on.
-const OWNED: [(&str, &str); 22] = [
+const OWNED: [(&str, &str); 27] = [
     ("bootstrap.servers", "kafka.brokers"),
     ("metadata.broker.list", "kafka.brokers"),
     ("group.id", "kafka.group"),
@@ -43,6 +46,11 @@ const OWNED: [(&str, &str); 22] = [
     ("isolation.level", ""),
     ("auto.offset.reset", ""),
     ("partition.assignment.strategy", ""),
+    ("enable.idempotence", ""),
+    ("enable.partition.eof", ""),
+    ("group.protocol", ""),
+    ("acks", ""),
+    ("request.required.acks", ""),
 ];
 
 struct Findings(Vec<Finding>);
@@ -109,15 +117,10 @@ fn kafka(found: &mut Findings, kafka: &Kafka) {
     if kafka.brokers.is_empty() {
         found.say(&["kafka.brokers"], "at least one broker is needed".to_string());
     }
-    for broker in &kafka.brokers {
-        let valid = broker.rsplit_once(':').is_some_and(|(host, port)| {
-            !host.is_empty()
-                && !host.contains(char::is_whitespace)
-                && port.parse::<u16>().is_ok_and(|p| p > 0)
-        });
-        if !valid {
-            found.say(&["kafka.brokers"], format!("\"{broker}\" is not host:port"));
-        }
+    let wrong: Vec<String> =
+        kafka.brokers.iter().filter(|broker| !is_address(broker)).map(|b| format!("\"{b}\"")).collect();
+    if !wrong.is_empty() {
+        found.say(&["kafka.brokers"], format!("not host:port: {}", wrong.join(", ")));
     }
     found.name("kafka.group", &kafka.group, 200);
     if kafka.topic_prefix.len() > 200 || !is_kafka_text(&kafka.topic_prefix) {
@@ -141,16 +144,32 @@ fn kafka(found: &mut Findings, kafka: &Kafka) {
             );
         }
     }
-    for name in kafka.client.keys() {
-        let Some((_, option)) = OWNED.iter().find(|(owned, _)| owned == name) else { continue };
-        let path: Path = ["kafka", "client", name].map(String::from).to_vec();
-        let help = match *option {
-            "" => "the commit protocol depends on it: leave it out".to_string(),
-            option => format!("use `{option}`"),
+    for (name, value) in &kafka.client {
+        let owned = OWNED.iter().find(|(owned, _)| owned == name).map(|(_, option)| *option);
+        let (message, help) = match owned {
+            Some("") => (
+                format!("`{name}` is not free to set here"),
+                Some("the commit protocol depends on it: leave it out".to_string()),
+            ),
+            Some(option) => (format!("`{name}` is not free to set here"), Some(format!("use `{option}`"))),
+            // The client itself knows best what it takes; this asks it and connects to nothing.
+            None => match ClientConfig::new().set(name, value).create_native_config() {
+                Ok(_) => continue,
+                // Its text names the setting that an alias stands for.
+                Err(KafkaError::ClientConfig(_, text, _, _)) => (format!("`{name}`: {text}"), None),
+                Err(error) => (format!("`{name}`: {error}"), None),
+            },
         };
-        let message = format!("`{name}` is not free to set here");
-        found.0.push(Finding { paths: vec![path], message, help: Some(help) });
+        let path: Path = ["kafka", "client", name].map(String::from).to_vec();
+        found.0.push(Finding { paths: vec![path], message, help });
     }
+}
+
+/// "host:port"; the host may be an IPv6 address in brackets.
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok_and(|p| p > 0)
+    })
 }
 
 fn security(found: &mut Findings, security: &Security) {

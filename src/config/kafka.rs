@@ -18,8 +18,8 @@ use crate::signal::Topic;
 pub struct Kafka {
     /// "host:port" of brokers to begin with; one answers for all. At least 1. Default ["localhost:9092"].
     pub brokers: Vec<String>,
-    /// Consumer group, and the first part of every transactional id. 1 to 200 of `A-Z a-z 0-9 . _ -`.
-    /// Default "habitue".
+    /// First part of the consumer groups (`-customer` and `-market` follow) and of every transactional
+    /// id. 1 to 200 of `A-Z a-z 0-9 . _ -`. Default "habitue".
     pub group: String,
     /// Put before the name of every topic that `names` does not name. Default "habitue.".
     pub topic_prefix: String,

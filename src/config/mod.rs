@@ -61,6 +61,7 @@ impl Config {
         let document = document::Document::parse(text).map_err(|faults| Refusal::new(file, text, faults))?;
         let read = document.read::<Config>();
         let mut faults = read.faults;
+        // One statement an option: a value out of its range need not also break a relation.
         for finding in check::findings(&read.value) {
             if !faults.iter().any(|fault| fault.spoils(&finding.paths)) {
                 faults.push(document.locate(finding));

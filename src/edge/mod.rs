@@ -1,7 +1,13 @@
 //! All input and output. Nothing outside this module and `main` touches a socket, a file, a clock or a thread.
 
+pub mod cli;
+pub mod connect;
+pub mod http;
 pub mod kafka;
 pub mod log;
 pub mod metrics;
 pub mod shard;
+pub mod logging;
+pub mod metrics;
+pub mod topics;
 pub mod version;

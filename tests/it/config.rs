@@ -133,7 +133,7 @@ fn relations_are_checked_and_point_at_what_stands_in_the_file() {
         ("[service]\nhttp = \"0.0.0.0:9464\"", "service.http", "needs `service.http_token`"),
         ("[service]\ninstance = \"a b\"", "service.instance", "not a name"),
         ("[kafka]\nbrokers = []", "kafka.brokers", "at least one"),
-        ("[kafka]\nbrokers = [\"localhost\"]", "kafka.brokers", "not host:port"),
+        ("[kafka]\nbrokers = [\"a\", \"b:1\", \"c:\"]", "kafka.brokers", "not host:port: \"a\", \"c:\""),
         ("[kafka.names]\nalerts = \"habitue.scores\"", "kafka.names.alerts", "both called"),
         ("[kafka.names]\nalertz = \"x\"", "kafka.names.alertz", "unknown key"),
         (
@@ -141,6 +141,8 @@ fn relations_are_checked_and_point_at_what_stands_in_the_file() {
             "kafka.client.isolation.level",
             "not free to set",
         ),
+        ("[kafka.client]\n\"linger.mss\" = 5", "kafka.client.linger.mss", "No such configuration property"),
+        ("[kafka.client]\n\"linger.ms\" = \"soon\"", "kafka.client.linger.ms", "linger.ms"),
         ("[kafka.security]\nca_file = \"ca.pem\"", "kafka.security.ca_file", "no use with"),
         (
             "[kafka.security]\nprotocol = \"ssl\"\nkey_file = \"k\"",

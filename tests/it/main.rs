@@ -4,3 +4,10 @@
 mod config;
 mod tidy;
 mod codec;
+mod cli;
+#[cfg(feature = "service")]
+mod config;
+#[cfg(feature = "service")]
+mod http;
+#[cfg(feature = "service")]
+mod metrics;

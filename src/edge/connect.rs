@@ -1,0 +1,83 @@
+//! From the configuration to a log on Kafka. Here secrets are fetched, and nowhere else.
+
+use crate::config::{Config, Kafka, Protocol, Secret, SecretError};
+use crate::edge::kafka::{self, KafkaConfig};
+
+/// What the Kafka edge needs, with secrets in place. Fails when a secret is not where the
+/// configuration says.
+pub fn kafka_config(config: &Config) -> Result<KafkaConfig, SecretError> {
+    let Kafka { security, client, .. } = &config.kafka;
+    let resolve = |secret: &Option<Secret>| secret.as_ref().map(Secret::resolve).transpose();
+    let path = |file: &Option<std::path::PathBuf>| file.as_ref().map(|file| file.display().to_string());
+    let mut client = client.clone();
+    let key_password = resolve(&security.key_password)?;
+    for (property, value) in [
+        ("ssl.ca.location", path(&security.ca_file)),
+        ("ssl.certificate.location", path(&security.certificate_file)),
+        ("ssl.key.location", path(&security.key_file)),
+        ("ssl.key.password", key_password),
+    ] {
+        if let Some(value) = value {
+            client.insert(property.to_string(), value);
+        }
+    }
+    let names = config.kafka.topic_names.iter();
+    Ok(KafkaConfig {
+        brokers: config.kafka.brokers.join(","),
+        group: config.kafka.group.clone(),
+        instance: config.service.instance.clone(),
+        topic_prefix: config.kafka.topic_prefix.clone(),
+        topics: names.map(|(topic, name)| (topic.name().to_string(), name.clone())).collect(),
+        security: kafka::Security {
+            protocol: match security.protocol {
+                Protocol::Plaintext => kafka::Protocol::Plaintext,
+                Protocol::Ssl => kafka::Protocol::Ssl,
+                Protocol::SaslPlaintext => kafka::Protocol::SaslPlaintext,
+                Protocol::SaslSsl => kafka::Protocol::SaslSsl,
+            },
+            sasl_mechanism: security.mechanism.map(|mechanism| mechanism.name().to_string()),
+            username: security.username.clone(),
+            password: resolve(&security.password)?,
+        },
+        request_timeout_ms: millis(config.kafka.connect_timeout),
+        transaction_timeout_ms: millis(config.kafka.transaction_timeout),
+        session_timeout_ms: millis(config.kafka.session_timeout),
+        client,
+        ..KafkaConfig::default()
+    })
+}
+
+fn millis(duration: std::time::Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::Topic;
+
+    #[test]
+    fn the_kafka_edge_gets_what_the_operator_wrote() {
+        let text = "[service]\ninstance = \"a\"\n[kafka]\nbrokers = [\"x:1\", \"y:2\"]\nsession_timeout = \"8s\"\n\
+            [kafka.names]\nalerts-fast = \"fast\"\n[kafka.client]\n\"linger.ms\" = 5\n\
+            [kafka.security]\nprotocol = \"ssl\"\nca_file = \"/ca.pem\"\n";
+        let config = Config::parse(text, "test").unwrap_or_else(|refusal| panic!("{refusal}"));
+        let kafka = kafka_config(&config).expect("it has no secrets");
+        assert_eq!((kafka.brokers.as_str(), kafka.instance.as_str()), ("x:1,y:2", "a"));
+        assert_eq!(kafka.session_timeout_ms, 8_000);
+        assert_eq!(kafka.client["ssl.ca.location"], "/ca.pem");
+        assert_eq!(kafka.client["linger.ms"], "5");
+        let log = kafka::KafkaLog::new(kafka).expect("the edge takes it");
+        for topic in Topic::ALL {
+            assert_eq!(log.topic_name(topic), config.kafka.topic_name(topic));
+        }
+    }
+
+    #[test]
+    fn a_missing_secret_is_an_error() {
+        let text = "[kafka.security]\nprotocol = \"sasl_plaintext\"\nmechanism = \"PLAIN\"\nusername = \"u\"\n\
+            password = { env = \"HABITUE_NO_SUCH_VARIABLE\" }";
+        let config = Config::parse(text, "test").unwrap_or_else(|refusal| panic!("{refusal}"));
+        assert!(matches!(kafka_config(&config), Err(SecretError::Env(_))));
+    }
+}

@@ -1,0 +1,162 @@
+//! The HTTP side: `/metrics`, `/livez`, `/readyz`, `/version`.
+//!
+//! It runs on a thread of its own, so that a shard that is busy never makes a probe wait, and nothing
+//! in it can block a shard for longer than a lock is held.
+
+mod health;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use health::{Health, STALL};
+
+use crate::edge::metrics::Metrics;
+use crate::edge::version::Version;
+
+/// How long connections may take to end once the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// What the server shows.
+#[derive(Clone)]
+pub struct Shown {
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    /// Asked of `/metrics` and `/version` as a bearer token; the probes are open.
+    pub token: Option<Arc<str>>,
+}
+
+/// A server that runs until it is stopped or dropped.
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Binds and serves. Port 0 takes any free one. Fails when the address cannot be bound.
+    pub fn start(address: SocketAddr, shown: Shown) -> io::Result<Server> {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = watch::channel(false);
+        let thread = std::thread::Builder::new()
+            .name("http".to_string())
+            .spawn(move || runtime.block_on(serve(listener, shown, stopped)))?;
+        Ok(Server { address, stop, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Finishes what is being answered, at most 2 s of it, and frees the address.
+    pub fn stop(mut self) {
+        self.stop_and_join();
+    }
+
+    fn stop_and_join(&mut self) {
+        // Nobody listens only when the thread has ended already.
+        let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the http thread had panicked");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop_and_join();
+    }
+}
+
+async fn serve(listener: std::net::TcpListener, shown: Shown, mut stopped: watch::Receiver<bool>) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "http cannot listen"),
+    };
+    let mut also_stopped = stopped.clone();
+    let server = axum::serve(listener, router(shown)).with_graceful_shutdown(async move {
+        // An error means that the sender is gone: the same thing.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    });
+    let overdue = async move {
+        let _ = also_stopped.wait_for(|stop| *stop).await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = server => if let Err(error) = result {
+            tracing::error!(%error, "http has ended");
+        },
+        () = overdue => tracing::debug!("http connections cut"),
+    }
+}
+
+/// The routes; the server's, and what other parts of the edge add theirs to.
+pub fn router(shown: Shown) -> Router {
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/version", get(version))
+        .route_layer(middleware::from_fn_with_state(shown.clone(), require_token));
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).merge(guarded).with_state(shown)
+}
+
+async fn metrics(State(shown): State<Shown>) -> Response {
+    match shown.metrics.render() {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn livez(State(shown): State<Shown>) -> Response {
+    probe(shown.health.check_live())
+}
+
+async fn readyz(State(shown): State<Shown>) -> Response {
+    probe(shown.health.check_ready())
+}
+
+fn probe(outcome: Result<(), String>) -> Response {
+    match outcome {
+        Ok(()) => "ok\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn version() -> Json<Version> {
+    Json(Version::of_this_build())
+}
+
+async fn require_token(State(shown): State<Shown>, request: Request, next: Next) -> Response {
+    let Some(token) = &shown.token else { return next.run(request).await };
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
+    if same(given.as_bytes(), token.as_bytes()) {
+        return next.run(request).await;
+    }
+    let mut refusal = (StatusCode::UNAUTHORIZED, "a bearer token is needed\n").into_response();
+    refusal.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    refusal
+}
+
+/// Compares in a time that does not tell how much of the secret was right.
+fn same(given: &[u8], secret: &[u8]) -> bool {
+    let difference = given.iter().zip(secret).fold(0, |difference, (a, b)| difference | (a ^ b));
+    given.len() == secret.len() && difference == 0
+}

@@ -1,0 +1,125 @@
+//! The HTTP side over a real socket.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use habitue::edge::http::{Health, Server, Shown};
+use habitue::edge::log::Group;
+use habitue::edge::metrics::Metrics;
+use habitue::edge::version::Version;
+
+fn shown(token: Option<&str>) -> Shown {
+    Shown {
+        metrics: Arc::new(Metrics::new(Version::of_this_build())),
+        health: Arc::new(Health::new()),
+        token: token.map(Arc::from),
+    }
+}
+
+fn start(shown: &Shown) -> Server {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    Server::start(loopback, shown.clone()).expect("a free port on loopback")
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+fn get(server: &Server, path: &str, headers: &str) -> Answer {
+    let mut stream = TcpStream::connect(server.address()).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n")
+        .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    Answer { status, head: head.to_ascii_lowercase(), body: body.to_string() }
+}
+
+#[test]
+fn probes_follow_health() {
+    let shown = shown(None);
+    let server = start(&shown);
+    assert_eq!(get(&server, "/livez", "").status, 200);
+    let answer = get(&server, "/readyz", "");
+    assert_eq!((answer.status, answer.body.as_str()), (503, "starting\n"));
+    shown.health.started();
+    assert_eq!(get(&server, "/readyz", "").status, 200);
+    shown.health.restoring(Group::Customer, 2, 0.5);
+    let answer = get(&server, "/readyz", "");
+    assert_eq!((answer.status, answer.body.as_str()), (503, "restoring 50 % (1 of 1 partitions)\n"));
+    shown.health.live(Group::Customer, 2, 0, 0);
+    shown.health.draining();
+    let answer = get(&server, "/readyz", "");
+    assert_eq!((answer.status, answer.body.as_str()), (503, "draining\n"));
+    assert_eq!(get(&server, "/livez", "").status, 200);
+    shown.health.failed("hash mismatch in partition 2");
+    let answer = get(&server, "/livez", "");
+    assert_eq!((answer.status, answer.body.as_str()), (503, "failed: hash mismatch in partition 2\n"));
+}
+
+#[test]
+fn metrics_and_version_are_served() {
+    let shown = shown(None);
+    let server = start(&shown);
+    let metrics = get(&server, "/metrics", "");
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.head.contains("content-type: text/plain; version=0.0.4"), "{}", metrics.head);
+    let build = format!("habitue_build_info{{version=\"{}\"", env!("CARGO_PKG_VERSION"));
+    assert!(metrics.body.contains(&build), "{}", metrics.body);
+    let version = get(&server, "/version", "");
+    let version: serde_json::Value = serde_json::from_str(&version.body).expect("a JSON document");
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert!(version["librdkafka"].as_str().is_some_and(|text| text.starts_with("2.")), "{version}");
+    assert_eq!(get(&server, "/nothing", "").status, 404);
+}
+
+#[test]
+fn a_token_guards_everything_but_the_probes() {
+    let shown = shown(Some("geheim"));
+    let server = start(&shown);
+    assert_eq!(get(&server, "/livez", "").status, 200);
+    assert_eq!(get(&server, "/readyz", "").status, 503);
+    for path in ["/metrics", "/version"] {
+        for headers in [
+            "",
+            "Authorization: Bearer geheiM\r\n",
+            "Authorization: Bearer \r\n",
+            "Authorization: Bearer geheim2\r\n",
+            "Authorization: geheim\r\n",
+        ] {
+            let answer = get(&server, path, headers);
+            assert_eq!(answer.status, 401, "{path} {headers}");
+            assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
+        }
+        assert_eq!(get(&server, path, "Authorization: Bearer geheim\r\n").status, 200);
+    }
+}
+
+#[test]
+fn stopping_frees_the_address_even_with_a_connection_open() {
+    let shown = shown(None);
+    let server = start(&shown);
+    let address = server.address();
+    // Half a request: it would keep a patient server for ever.
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n").expect("it reads");
+    assert_eq!(get(&server, "/livez", "").status, 200);
+    let before = Instant::now();
+    server.stop();
+    assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_taken_address_is_an_error() {
+    let shown = shown(None);
+    let server = start(&shown);
+    let taken = Server::start(server.address(), shown);
+    assert_eq!(taken.err().map(|error| error.kind()), Some(std::io::ErrorKind::AddrInUse));
+}
