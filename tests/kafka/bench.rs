@@ -55,7 +55,7 @@ pub fn append(log: &KafkaLog, records: &[Outgoing]) {
 }
 
 pub fn producer(log: &KafkaLog, id: &str) -> KafkaProducer {
-    let mut producer = log.producer(&format!("{}/{id}", log.topic_name(Topic::Journal))).unwrap();
+    let mut producer = log.producer(id).unwrap();
     definite(|| producer.init());
     producer
 }

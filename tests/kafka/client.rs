@@ -18,7 +18,6 @@ pub const CASES: &[(&str, fn(&Broker))] = &[
     ("a_restart_ends_the_open_transaction", reopened),
     ("an_abort_with_records_in_flight_returns", abort_in_flight),
     ("a_record_too_large_forces_an_abort", too_large),
-    ("a_position_not_held_is_named", out_of_range),
     ("records_of_8_mib_pass", large_records),
 ];
 
@@ -179,18 +178,6 @@ fn too_large(broker: &Broker) {
     sent(&mut producer, &[record(alerts, "small")]);
     producer.commit().unwrap();
     assert_eq!(read_all(&small, alerts), ["small"]);
-}
-
-fn out_of_range(broker: &Broker) {
-    let log = broker.log(1);
-    let purchases = place(Topic::Purchases, 0);
-    append(&log, &[record(purchases, "a")]);
-    let mut reader = log.reader().unwrap();
-    let expected = LogError::OutOfRange { place: purchases, offset: 7, low: 0, high: 1 };
-    assert_eq!(reader.assign(&[(purchases, 7)]), Err(expected.clone()));
-    let mut member = Member::new(log.consumer(Group::Customer, "m").unwrap());
-    member.accept();
-    assert_eq!(member.consumer.fetch(&[(purchases, 7)]), Err(expected));
 }
 
 fn large_records(broker: &Broker) {

@@ -8,7 +8,10 @@
 mod bench;
 mod broker;
 mod client;
+mod conformance;
 mod group;
+#[path = "../log/mod.rs"]
+mod log;
 mod restart;
 mod topics;
 
@@ -18,10 +21,13 @@ use std::time::Instant;
 
 use broker::Broker;
 
-type Case = (&'static str, fn(&Broker));
+pub type Case = (&'static str, fn(&Broker));
 
 fn cases() -> Vec<Case> {
     [client::CASES, group::CASES, restart::CASES, topics::CASES].concat()
+    let mut cases = conformance::cases();
+    cases.extend([client::CASES, group::CASES, restart::CASES].concat());
+    cases
 }
 
 fn main() -> ExitCode {
