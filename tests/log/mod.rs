@@ -35,22 +35,30 @@ pub trait Bench {
 #[macro_export]
 macro_rules! conformance {
     ($bench:expr) => {
-        $crate::conformance_cases!($bench, records: [
+        $crate::every_case!(crate::conformance_cases, $bench);
+    };
+}
+
+/// `$each!($bench, family: [cases]);` for every family of cases.
+#[macro_export]
+macro_rules! every_case {
+    ($($each:ident)::+, $bench:expr) => {
+        $($each)::+!($bench, records: [
             order_and_content, appended_in_order, plain_reader_starts_anywhere, ends, big_transaction,
             largest_record, too_large_record, positions_out_of_range, deleted_from_the_low_end,
             partition_counts,
         ]);
-        $crate::conformance_cases!($bench, transactions: [
+        $($each)::+!($bench, transactions: [
             aborted_is_invisible, offsets_have_gaps, open_transaction_blocks, empty_transaction,
             init_fences_and_aborts, fenced_producer_writes_nothing, interleaved_producers,
             last_offset_is_known, timeout_aborts_and_fences,
         ]);
-        $crate::conformance_cases!($bench, offsets: [
+        $($each)::+!($bench, offsets: [
             unknown_is_none, committed_with_outputs, unchanged_by_abort, pending_is_retry,
             topics_outside_the_subscription, stale_generation_is_refused, moved_partition_is_refused,
             proof_before_membership_is_worthless, empty_list_skips_the_fence,
         ]);
-        $crate::conformance_cases!($bench, groups: [
+        $($each)::+!($bench, groups: [
             sole_member_gets_all, every_partition_has_one_owner, asked_back_before_given_away,
             commits_while_asked_back, restart_under_the_same_name, older_instance_is_fenced,
             crashed_member_is_replaced, silent_member_is_lost, reads_only_what_is_fetched,
