@@ -1,1 +1,4 @@
-//! math
+//! Numbers that arrive one at a time: moments, decay, quantiles, windows, sketches, seeded randomness.
+
+pub mod hash;
+pub mod rng;
