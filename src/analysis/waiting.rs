@@ -36,7 +36,14 @@ struct Stored<T> {
 
 impl<T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static> Waiting<T> {
     pub fn new(capacity: usize) -> Waiting<T> {
-        Waiting { chunks: VecDeque::new(), first: 0, next: 0, index: IdMap::default(), capacity, overflowed: 0 }
+        Waiting {
+            chunks: VecDeque::new(),
+            first: 0,
+            next: 0,
+            index: IdMap::default(),
+            capacity,
+            overflowed: 0,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -88,7 +95,8 @@ impl<T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static> Waiting<T>
         let (chunks, first, overflowed) = (self.chunks.clone(), self.first, self.overflowed);
         move || {
             let chunks = chunks.iter().map(|chunk| (**chunk).clone()).collect();
-            postcard::to_allocvec(&Stored { first, overflowed, chunks }).expect("plain data always serialises")
+            postcard::to_allocvec(&Stored { first, overflowed, chunks })
+                .expect("plain data always serialises")
         }
     }
 

@@ -20,7 +20,11 @@ impl Session {
     pub(super) fn engagement(&mut self, engagement: &Engagement<'_>, gap_ms: TimeMs) {
         let time_ms = engagement.time_ms;
         if self.sessions == 0 || time_ms > self.last_ms.saturating_add(gap_ms) {
-            *self = Session { sessions: self.sessions.saturating_add(1), start_ms: time_ms, ..Session::default() };
+            *self = Session {
+                sessions: self.sessions.saturating_add(1),
+                start_ms: time_ms,
+                ..Session::default()
+            };
         }
         self.start_ms = self.start_ms.min(time_ms);
         self.last_ms = self.last_ms.max(time_ms);

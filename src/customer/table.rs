@@ -166,5 +166,7 @@ impl Table {
 }
 
 fn records(pages: &[Arc<Page>]) -> impl Iterator<Item = (u32, &Customer)> {
-    (0_u32..).zip(pages.iter().flat_map(|page| page.iter())).filter_map(|(slot, cell)| Some((slot, cell.as_ref()?)))
+    (0_u32..)
+        .zip(pages.iter().flat_map(|page| page.iter()))
+        .filter_map(|(slot, cell)| Some((slot, cell.as_ref()?)))
 }

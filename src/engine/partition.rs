@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::Xxh3;
 
+use super::Config;
 use super::dedupe::Dedupe;
 use super::snapshot::{Identity, Opened, Snapshot, SnapshotError};
 use super::timers::{FIRE_MAX, Timer, Timers};
 use super::watermark::Watermark;
-use super::Config;
 use crate::analysis::{CustomerSide, Output, REGISTRY, View};
 use crate::customer::table::Table;
 use crate::customer::{Customer, CustomerKey, TIMER_EXPIRE, customer_key};
@@ -351,7 +351,14 @@ impl Partition {
         })
     }
 
-    fn reject(&mut self, raw: RawRecord<'_>, reason: Reject, detail: String, mode: Mode, output: &mut Output) {
+    fn reject(
+        &mut self,
+        raw: RawRecord<'_>,
+        reason: Reject,
+        detail: String,
+        mode: Mode,
+        output: &mut Output,
+    ) {
         self.totals.dead[reason as usize] += 1;
         if mode == Mode::Follow {
             return;
@@ -434,4 +441,3 @@ impl Partition {
         }
     }
 }
-

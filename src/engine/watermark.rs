@@ -82,7 +82,8 @@ impl Watermark {
     }
 
     fn advance(&mut self, lateness_ms: TimeMs) {
-        let slowest = self.seen_ms.iter().zip(self.active).filter(|(_, active)| *active).map(|(seen, _)| *seen).min();
+        let slowest =
+            self.seen_ms.iter().zip(self.active).filter(|(_, active)| *active).map(|(seen, _)| *seen).min();
         if let Some(slowest) = slowest {
             self.mark_ms = self.mark_ms.max(slowest.saturating_sub(lateness_ms));
             self.clock_ms = self.clock_ms.max(self.mark_ms);

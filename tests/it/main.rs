@@ -1,9 +1,10 @@
 //! Everything that needs no broker, in one binary.
+#![allow(clippy::unwrap_used)]
+
+mod codec;
+mod tidy;
 
 #[cfg(feature = "service")]
-mod config;
-mod tidy;
-mod codec;
 mod cli;
 #[cfg(feature = "service")]
 mod config;

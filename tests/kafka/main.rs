@@ -24,9 +24,8 @@ use broker::Broker;
 pub type Case = (&'static str, fn(&Broker));
 
 fn cases() -> Vec<Case> {
-    [client::CASES, group::CASES, restart::CASES, topics::CASES].concat()
     let mut cases = conformance::cases();
-    cases.extend([client::CASES, group::CASES, restart::CASES].concat());
+    cases.extend([client::CASES, group::CASES, restart::CASES, topics::CASES].concat());
     cases
 }
 

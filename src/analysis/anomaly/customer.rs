@@ -17,6 +17,8 @@ use crate::signal::{Alert, Reason, Score, Signal, SignalId, Source};
 const HOUR_MS: TimeMs = 3_600_000;
 const DAY_MS: TimeMs = 86_400_000;
 const FEATURES: usize = 14;
+/// Payments after which a score weighs half in the rank.
+const RANK_HALF_LIFE: f64 = 20_000.0;
 
 /// The partition's own forest and the rank of its scores; both learn from payments only.
 #[derive(Clone, Serialize, Deserialize)]
@@ -44,7 +46,7 @@ impl Anomaly {
     pub fn new(config: &Config) -> Anomaly {
         let forest = IsolationForest::new(FEATURES, config.seed);
         Anomaly {
-            learned: Learned { forest, rank: RankEstimator::default() },
+            learned: Learned { forest, rank: RankEstimator::new(RANK_HALF_LIFE) },
             features: [0.0; FEATURES],
             isolation: 0.0,
             seen: Assessment::default(),
@@ -80,7 +82,8 @@ impl Anomaly {
             return;
         }
         let key = purchase.key();
-        let is_alert = risk >= settings.risk_min && !is_cooling(purchase, customer, risk, settings.cooldown_ms);
+        let is_alert =
+            risk >= settings.risk_min && !is_cooling(purchase, customer, risk, settings.cooldown_ms);
         if settings.scores {
             let reasons = if is_alert { reasons.clone() } else { Vec::new() };
             output.signals.push(Signal::Score(Score {
@@ -161,7 +164,7 @@ impl CustomerSide for Anomaly {
         let Event::Purchase(purchase) = event else { return };
         if !purchase.refund {
             self.learned.forest.learn_one(&self.features);
-            self.learned.rank.learn_one(self.isolation);
+            self.learned.rank.add(self.isolation);
         }
     }
 
@@ -186,13 +189,15 @@ fn features(purchase: &Purchase<'_>, amount_minor: i64, customer: Option<&Custom
     let now_ms = purchase.time_ms;
     let velocity = customer.map(|customer| &customer.velocity);
     let within = |days| velocity.map_or((0, 0.0), |v| v.within_days(now_ms, days));
-    let mean = |(count, sum): (u32, f64)| if count == 0 { f64::NAN } else { libm::log1p(sum / f64::from(count)) };
+    let mean =
+        |(count, sum): (u32, f64)| if count == 0 { f64::NAN } else { libm::log1p(sum / f64::from(count)) };
     let log_count = |(count, _): (u32, f64)| libm::log1p(f64::from(count));
     let (day, week, month) = (velocity.map_or((0, 0.0), |v| v.within(now_ms, DAY_MS)), within(7), within(31));
     let hour = now_ms.rem_euclid(DAY_MS) as f64 / HOUR_MS as f64;
     // The epoch began on a Thursday.
     let weekday = (now_ms.div_euclid(DAY_MS) + 3).rem_euclid(7);
-    let gap = velocity.and_then(|v| v.gap_seconds(now_ms)).map_or(f64::NAN, |gap| libm::log1p(f64::from(gap)));
+    let gap =
+        velocity.and_then(|v| v.gap_seconds(now_ms)).map_or(f64::NAN, |gap| libm::log1p(f64::from(gap)));
     let is_new_place = match (&purchase.terminal, velocity) {
         (Some(terminal), Some(velocity)) => f64::from(!velocity.baseline.may_know(terminal)),
         _ => f64::NAN,

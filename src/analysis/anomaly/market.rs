@@ -147,7 +147,8 @@ impl MarketSide for EntityRisk {
         for name in &self.folded.moved {
             let Some(entity) = self.pages[page_of(name)].get(name) else { continue };
             let share = entity.share(base);
-            let change = entity.published.map_or(f64::INFINITY, |old| libm::fabs(share - old) / old.max(1e-6));
+            let change =
+                entity.published.map_or(f64::INFINITY, |old| libm::fabs(share - old) / old.max(1e-6));
             if change >= MOVED {
                 moves.push((change, name.clone()));
             }
@@ -157,7 +158,9 @@ impl MarketSide for EntityRisk {
         let rest: BTreeSet<String> =
             moves.split_off(moves.len().min(ROWS_A_TICK)).into_iter().map(|(_, name)| name).collect();
         for (_, name) in moves {
-            let Some(entity) = Arc::make_mut(&mut self.pages[page_of(&name)]).get_mut(&name) else { continue };
+            let Some(entity) = Arc::make_mut(&mut self.pages[page_of(&name)]).get_mut(&name) else {
+                continue;
+            };
             let share = entity.share(base);
             entity.published = Some(share);
             entity.version += 1;
@@ -273,7 +276,15 @@ mod tests {
             .iter()
             .filter(|(_, fraud)| *fraud)
             .flat_map(|(p, _)| scores.iter().filter(|(_, fraud)| !fraud).map(move |(n, _)| (p, n)))
-            .map(|(p, n)| if p > n { 1.0 } else if p == n { 0.5 } else { 0.0 })
+            .map(|(p, n)| {
+                if p > n {
+                    1.0
+                } else if p == n {
+                    0.5
+                } else {
+                    0.0
+                }
+            })
             .sum();
         let auc = quality(&labelled).auc.expect("both classes are there");
         assert!((auc - wins / 8.0).abs() < 1e-12);

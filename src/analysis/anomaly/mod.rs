@@ -41,12 +41,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config {
-            entity_half_life_ms: 7 * 86_400_000,
-            entities_max: 200_000,
-            waiting_max: 500_000,
-            seed: 1,
-        }
+        Config { entity_half_life_ms: 7 * 86_400_000, entities_max: 200_000, waiting_max: 500_000, seed: 1 }
     }
 }
 

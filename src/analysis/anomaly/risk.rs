@@ -101,7 +101,12 @@ fn entity(entity: &EntityShare<'_>) -> Component {
     Component {
         weight: ((entity.share - 2.0 * entity.base).max(0.0) * 1.5).min(0.95),
         code: format!("entity_risk_{}", entity.kind),
-        text: format!("{:.0} % of the verdicts on {} {} say fraud", 100.0 * entity.share, entity.kind, entity.name),
+        text: format!(
+            "{:.0} % of the verdicts on {} {} say fraud",
+            100.0 * entity.share,
+            entity.kind,
+            entity.name
+        ),
         value: entity.share,
         usual: entity.base,
     }

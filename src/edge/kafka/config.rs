@@ -238,7 +238,7 @@ impl KafkaConfig {
     /// A reader that belongs to no group. librdkafka wants a group's name even so; nothing joins it.
     pub(crate) fn reader(&self) -> ClientConfig {
         let mut config = self.reading(&self.instance);
-        config.set("group.id", format!("{}-reader", self.group));
+        config.set("group.id", format!("{}-reader", self.group)).set("enable.partition.eof", "true");
         self.with_overrides(config)
     }
 

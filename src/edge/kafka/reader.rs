@@ -1,7 +1,6 @@
 //! Reads committed records of chosen places, outside any group.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -10,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::consumer::{in_range, record};
+use super::ends::{Ends as Ended, end_offset};
 use super::{PlainContext, Shared, error, forward_log};
 use crate::edge::log::{Ends, LogError, Place, Reader, Record};
 
@@ -22,10 +22,12 @@ pub struct KafkaReader {
     /// Sees what is not committed, for the high end; made when first needed.
     uncommitted: Option<BaseConsumer<PlainContext>>,
     shared: Arc<Shared>,
-    next: BTreeMap<Place, u64>,
+    ended: Ended,
 }
 
-struct ReaderContext;
+/// Keeps the text of the last error event: at a partition's end it holds the offset.
+#[derive(Default)]
+struct ReaderContext(Mutex<String>);
 
 impl ClientContext for ReaderContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -35,7 +37,10 @@ impl ClientContext for ReaderContext {
     fn stats_raw(&self, _json: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "librdkafka", %error, "{reason}");
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(target: "librdkafka", %error, "{reason}");
+        }
+        reason.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -44,13 +49,20 @@ impl ConsumerContext for PlainContext {}
 
 impl KafkaReader {
     pub(super) fn new(shared: Arc<Shared>) -> Result<KafkaReader, LogError> {
-        let client = BaseConsumer::from_config_and_context(&shared.config.reader(), ReaderContext)
+        let client = BaseConsumer::from_config_and_context(&shared.config.reader(), ReaderContext::default())
             .map_err(error::creation)?;
-        Ok(KafkaReader { client, uncommitted: None, shared, next: BTreeMap::new() })
+        Ok(KafkaReader { client, uncommitted: None, shared, ended: Ended::default() })
     }
 
-    fn trouble(&self, error: KafkaError) -> Result<(), LogError> {
+    fn trouble(&mut self, error: KafkaError) -> Result<(), LogError> {
         match error {
+            KafkaError::PartitionEOF(partition) => {
+                let reason = self.client.context().0.lock().unwrap_or_else(PoisonError::into_inner);
+                let offset = end_offset(&reason);
+                drop(reason);
+                self.ended.reached(&self.client, &self.shared.names, partition as u32, offset);
+                Ok(())
+            }
             KafkaError::MessageConsumptionFatal(code) => Err(LogError::Fatal(format!("reader: {code}"))),
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
@@ -65,9 +77,9 @@ impl KafkaReader {
 
     /// The wrapper does not say which place it was: the one whose position is not held.
     fn out_of_range(&self) -> LogError {
-        for (place, next) in &self.next {
+        for (place, next) in self.ended.positions() {
             if let Err(error @ LogError::OutOfRange { .. }) =
-                in_range(&self.client, &self.shared, *place, *next)
+                in_range(&self.client, &self.shared, place, next)
             {
                 return error;
             }
@@ -91,7 +103,8 @@ impl Reader for KafkaReader {
     fn assign(&mut self, from: &[(Place, u64)]) -> Result<(), LogError> {
         let list = self.shared.names.list_at(from.iter().copied())?;
         self.client.assign(&list).map_err(|e| error::question("assign", e))?;
-        self.next = from.iter().copied().collect();
+        self.ended = Ended::default();
+        from.iter().for_each(|(place, offset)| self.ended.start(*place, *offset));
         Ok(())
     }
 
@@ -104,10 +117,8 @@ impl Reader for KafkaReader {
                 None => break,
                 Some(Ok(message)) => {
                     if let Some(record) = record(&message, &self.shared.names)
-                        && let Some(next) = self.next.get_mut(&record.place)
-                        && record.offset >= *next
+                        && self.ended.handed_over(record.place, record.offset)
                     {
-                        *next = record.offset + 1;
                         each(record);
                         handed += 1;
                     }
@@ -119,7 +130,14 @@ impl Reader for KafkaReader {
                 }
             }
         }
+        if handed == 0 {
+            self.ended.settle(&self.client, &self.shared.names);
+        }
         Ok(handed)
+    }
+
+    fn at_end(&self, place: Place) -> bool {
+        self.ended.at_end(place)
     }
 
     fn ends(&mut self, place: Place) -> Result<Ends, LogError> {

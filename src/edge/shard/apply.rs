@@ -20,7 +20,7 @@ use crate::signal::fact::{Fact, FactRecord};
 pub type HandOver<L> = (Arc<Batch>, <L as Log>::Metadata);
 
 /// Records applied between two looks at the clock, at most.
-const RECORDS_A_TURN: usize = 512;
+const RECORDS_A_TURN: u64 = 512;
 /// A full batch that waits longer than this for the committer pauses its partitions, because pausing
 /// throws away what was read ahead.
 const PAUSE_AFTER_MS: TimeMs = 1_000;
@@ -207,7 +207,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         }
         let mut wait = wait;
         let applied_before = self.applied();
-        for _ in 0..RECORDS_A_TURN {
+        while self.applied() < applied_before + RECORDS_A_TURN {
             let before = self.applied();
             let rebalance = self.poll_once(wait)?;
             if let Some(rebalance) = rebalance {
@@ -278,7 +278,8 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
     fn leave(&mut self, now_ms: TimeMs) -> Result<(), ShardError> {
         let Some(leaving) = &self.leaving else { return Ok(()) };
         let of_them = |partition: &u32| leaving.partitions.contains(partition);
-        let in_flight = self.flight.as_ref().is_some_and(|flight| flight.batch.partitions().any(|p| of_them(&p)));
+        let in_flight =
+            self.flight.as_ref().is_some_and(|flight| flight.batch.partitions().any(|p| of_them(&p)));
         let open = self.parts.keys().any(of_them);
         if (open || in_flight) && now_ms < leaving.deadline_ms {
             return Ok(());
@@ -327,7 +328,12 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         Ok(())
     }
 
-    fn go_live(&mut self, partition: u32, restored: Restored<S::State>, now_ms: TimeMs) -> Result<(), ShardError> {
+    fn go_live(
+        &mut self,
+        partition: u32,
+        restored: Restored<S::State>,
+        now_ms: TimeMs,
+    ) -> Result<(), ShardError> {
         self.consumer.fetch(&self.stage.positions(&restored.state))?;
         self.stats.restores += 1;
         let live = Live {

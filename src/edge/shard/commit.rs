@@ -77,7 +77,10 @@ impl<L: Log> Committer<L> {
     /// Takes the next batch. The one before must have been reported.
     pub fn submit(&mut self, batch: Arc<Batch>, metadata: L::Metadata) {
         assert!(self.job.is_none(), "hand-over has depth one");
-        assert!(!batch.offsets.is_empty() || !batch.entries.is_empty(), "an empty offset list skips the fence");
+        assert!(
+            !batch.offsets.is_empty() || !batch.entries.is_empty(),
+            "an empty offset list skips the fence"
+        );
         self.job = Some((batch, metadata));
         if self.phase == Phase::Idle {
             self.phase = Phase::Begin;

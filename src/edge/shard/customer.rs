@@ -174,7 +174,8 @@ impl<L: Log> Stage<L> for CustomerStage<L> {
             }
         }
         let source = Source { input, partition, offset: record.offset };
-        let raw = RawRecord { source, timestamp_ms: record.timestamp_ms, key: record.key, value: record.value };
+        let raw =
+            RawRecord { source, timestamp_ms: record.timestamp_ms, key: record.key, value: record.value };
         let view = View { tables: &epoch.tables, published: &epoch.published };
         let mut output = std::mem::take(&mut self.output);
         output.clear();
@@ -193,7 +194,7 @@ impl<L: Log> Stage<L> for CustomerStage<L> {
         self.output = output;
         part.applied += 1;
         part.written_ms.push(record.timestamp_ms);
-        part.full = state.entry.bytes() + 4096 > self.environment.config.entry_bytes_max;
+        part.full = state.entry.bytes() + (32 << 10) > self.environment.config.entry_bytes_max;
     }
 
     fn quiet(

@@ -76,7 +76,12 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         let fact = match self.environment.wire.read_fact(record.value.unwrap_or_default()) {
             Ok(fact) => fact,
             Err(reason) => {
-                tracing::error!(partition = record.place.partition, record.offset, reason, "a fact is unreadable");
+                tracing::error!(
+                    partition = record.place.partition,
+                    record.offset,
+                    reason,
+                    "a fact is unreadable"
+                );
                 return;
             }
         };
@@ -90,7 +95,10 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         for row in self.output.rows.drain(..) {
             let key = row.record_key().into_bytes();
             part.push(Outgoing {
-                place: Place::new(Topic::Models, super::wire::partition_of_bytes(&key, self.models_partitions)),
+                place: Place::new(
+                    Topic::Models,
+                    super::wire::partition_of_bytes(&key, self.models_partitions),
+                ),
                 value: Some(self.environment.wire.row(&row)),
                 key,
                 timestamp_ms: now_ms,
@@ -160,7 +168,11 @@ impl<L: Log> MarketRestore<L> {
         let ends = self.environment.log.reader()?.ends(place)?;
         let store = &self.environment.store;
         let listed = store.list("market", self.number).unwrap_or_else(|reason| {
-            tracing::warn!(partition = self.number, reason, "snapshots cannot be listed; folding facts again");
+            tracing::warn!(
+                partition = self.number,
+                reason,
+                "snapshots cannot be listed; folding facts again"
+            );
             Vec::new()
         });
         let Some(committed) = self.committed else {
@@ -169,7 +181,11 @@ impl<L: Log> MarketRestore<L> {
                     "there are snapshots at facts offsets {listed:?} but the group has committed none; restore its offsets, or start again with `--from-scratch`"
                 )));
             }
-            return self.from(MarketPartition::new(self.number, &self.environment.engine), ends.low, ends.low);
+            return self.from(
+                MarketPartition::new(self.number, &self.environment.engine),
+                ends.low,
+                ends.low,
+            );
         };
         if committed > ends.high || committed < ends.low {
             return Err(self.refuse(format!(
@@ -197,7 +213,8 @@ impl<L: Log> MarketRestore<L> {
     fn open(&self, position: u64) -> Result<MarketPartition, String> {
         let bytes = self.environment.store.get("market", self.number, position)?;
         let opened = Opened::read(&bytes).map_err(|error| error.to_string())?;
-        MarketPartition::restore(&opened, self.number, &self.environment.engine).map_err(|error| error.to_string())
+        MarketPartition::restore(&opened, self.number, &self.environment.engine)
+            .map_err(|error| error.to_string())
     }
 
     fn from(&self, partition: MarketPartition, from: u64, to: u64) -> Result<Follow<L>, ShardError> {

@@ -159,11 +159,7 @@ fn apply_loop<L: Log, S: Stage<L>>(
     }
 }
 
-fn commit_thread<L: Log>(
-    mut committer: Committer<L>,
-    jobs: &Receiver<HandOver<L>>,
-    answer: &Sender<Report>,
-) {
+fn commit_thread<L: Log>(mut committer: Committer<L>, jobs: &Receiver<HandOver<L>>, answer: &Sender<Report>) {
     loop {
         if committer.is_idle() {
             match jobs.recv_timeout(Duration::from_millis(500)) {

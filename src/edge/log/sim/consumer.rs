@@ -266,6 +266,10 @@ impl Reader for SimReader {
         self.fetcher.read(&mut broker, each)
     }
 
+    fn at_end(&self, place: Place) -> bool {
+        self.fetcher.at_end(place)
+    }
+
     fn ends(&mut self, place: Place) -> Result<Ends, LogError> {
         self.alive()?;
         let mut broker = lock(&self.broker);

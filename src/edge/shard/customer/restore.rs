@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{CustomerState, decode};
 use crate::analysis::{Output, View};
 use crate::codec::Decoder;
-use crate::edge::log::{Group, LogError, Log, Place, Reader};
+use crate::edge::log::{Group, Log, LogError, Place, Reader};
 use crate::edge::shard::cursor::{Cursor, OwnedRecord};
 use crate::edge::shard::shared::Epoch;
 use crate::edge::shard::{Environment, Restore, Restored, ShardError};
@@ -134,7 +134,11 @@ impl<L: Log> CustomerRestore<L> {
     fn snapshot(&self, committed: u64) -> Result<(Option<Partition>, Positions, u64), ShardError> {
         let store = &self.environment.store;
         let listed = store.list("customer", self.number).unwrap_or_else(|reason| {
-            tracing::warn!(partition = self.number, reason, "snapshots cannot be listed; following the journal");
+            tracing::warn!(
+                partition = self.number,
+                reason,
+                "snapshots cannot be listed; following the journal"
+            );
             Vec::new()
         });
         for position in listed.into_iter().filter(|position| *position <= committed) {
@@ -154,7 +158,8 @@ impl<L: Log> CustomerRestore<L> {
     }
 
     fn open(&self, position: u64) -> Result<(Partition, Positions), SnapshotError> {
-        let bytes = self.environment.store.get("customer", self.number, position).map_err(SnapshotError::Format)?;
+        let bytes =
+            self.environment.store.get("customer", self.number, position).map_err(SnapshotError::Format)?;
         let opened = Opened::read(&bytes)?;
         let partition = Partition::restore(&opened, self.number, Arc::clone(&self.environment.engine))?;
         let mut positions = Positions::default();
@@ -288,7 +293,9 @@ impl<L: Log> CustomerRestore<L> {
         }
         let Some(cursor) = cursor.as_mut() else { return Ok(None) };
         loop {
-            let Some(record) = cursor.peek(wait).map_err(|error| self.unreadable(&error))? else { return Ok(None) };
+            let Some(record) = cursor.peek(wait).map_err(|error| self.unreadable(&error))? else {
+                return Ok(None);
+            };
             let offset = record.offset;
             if offset >= to {
                 return Err(self.refuse(format!(
@@ -318,30 +325,46 @@ impl<L: Log> CustomerRestore<L> {
         let raw = RawRecord { source, timestamp_ms: record.timestamp_ms, key, value };
         let event = match undecodable {
             Some(reason) => Err(Rejected { reason, detail: String::new() }),
-            None => decode(&mut self.decoders[input.index()], key, value, self.environment.config.record_bytes_max),
+            None => decode(
+                &mut self.decoders[input.index()],
+                key,
+                value,
+                self.environment.config.record_bytes_max,
+            ),
         };
         let view = View { tables: &epoch.tables, published: &epoch.published };
         self.output.clear();
         follow.partition.record(raw, event, Mode::Follow, view, &mut self.output);
     }
 
-    fn erasure(&self, follow: &mut Follow<L>, offset: u64, wait: Duration) -> Result<Option<String>, ShardError> {
+    fn erasure(
+        &self,
+        follow: &mut Follow<L>,
+        offset: u64,
+        wait: Duration,
+    ) -> Result<Option<String>, ShardError> {
         if follow.control.is_none() {
             let place = Place::new(Topic::Control, 0);
             follow.control = Some(Cursor::open(&self.environment.log, place, offset)?);
         }
         let Some(cursor) = follow.control.as_mut() else { return Ok(None) };
         loop {
-            let Some(record) = cursor.peek(wait).map_err(|error| self.unreadable(&error))? else { return Ok(None) };
+            let Some(record) = cursor.peek(wait).map_err(|error| self.unreadable(&error))? else {
+                return Ok(None);
+            };
             if record.offset > offset {
-                return Err(self.refuse(format!("control record {offset}, which the journal applied, is gone")));
+                return Err(
+                    self.refuse(format!("control record {offset}, which the journal applied, is gone"))
+                );
             }
             let is_it = record.offset == offset;
             let value = record.value.as_deref().map(|value| self.environment.wire.read_control(value));
             cursor.pop();
             match value {
                 Some(Ok(Control::Erase { customer })) if is_it => return Ok(Some(customer)),
-                _ if is_it => return Err(self.refuse(format!("control record {offset} no longer erases anybody"))),
+                _ if is_it => {
+                    return Err(self.refuse(format!("control record {offset} no longer erases anybody")));
+                }
                 _ => {}
             }
         }
