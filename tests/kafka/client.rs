@@ -6,10 +6,11 @@ use habitue::edge::kafka::{Created, TopicPlan};
 use habitue::edge::log::{Ends, Group, GroupConsumer, Log, LogError, Producer, Reader};
 use habitue::signal::Topic;
 
+use super::Case;
 use super::bench::{Member, PATIENCE, append, definite, place, producer, read_all, record, sent};
 use super::broker::Broker;
 
-pub const CASES: &[(&str, fn(&Broker))] = &[
+pub const CASES: &[Case] = &[
     ("topics_are_made_and_described", topics),
     ("commits_have_no_floor_of_100_ms", no_floor),
     ("only_the_committed_is_read", committed_only),
@@ -191,6 +192,6 @@ fn large_records(broker: &Broker) {
     let mut member = Member::new(log.consumer(Group::Customer, "m").unwrap());
     member.accept();
     member.consumer.fetch(&[(purchases, 0)]).unwrap();
-    member.to_end(purchases);
+    member.read_to_end(purchases);
     assert_eq!(member.read.len(), 2);
 }

@@ -5,6 +5,8 @@
 //! Starts one broker for the run and stops it at the end, or takes the one at HABITUE_KAFKA=host:port.
 //! Without HABITUE_KAFKA_TESTS nothing runs, and says so; in CI it is always set.
 
+#![allow(clippy::unwrap_used)]
+
 mod bench;
 mod broker;
 mod client;
@@ -26,6 +28,7 @@ pub type Case = (&'static str, fn(&Broker));
 fn cases() -> Vec<Case> {
     let mut cases = conformance::cases();
     cases.extend([client::CASES, group::CASES, restart::CASES, topics::CASES].concat());
+    cases.extend([client::CASES, group::CASES, restart::CASES].concat());
     cases
 }
 

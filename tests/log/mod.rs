@@ -33,6 +33,7 @@ pub trait Bench {
 
 /// Every case as a test of its own, in a module of the caller.
 #[macro_export]
+#[allow(clippy::crate_in_macro_def)] // the caller is the crate that holds this file
 macro_rules! conformance {
     ($bench:expr) => {
         $crate::every_case!(crate::conformance_cases, $bench);

@@ -79,6 +79,8 @@ impl ConsumerContext for GroupContext {
         let partitions: Vec<u32> = list.elements().iter().map(|at| at.partition() as u32).collect();
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Relaxed) {
+            self.answer_closing(client);
+        } else if partitions.is_empty() && assigned {
             answered(client.incremental_assign(list));
         } else if partitions.is_empty() {
             answered(client.incremental_unassign(list));
