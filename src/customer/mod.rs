@@ -53,10 +53,10 @@ pub struct Customer {
 }
 
 impl Customer {
-    pub fn new(id: &str, first_ms: TimeMs) -> Customer {
+    pub fn new(id: &str) -> Customer {
         Customer {
             id: id.into(),
-            profile: Profile::new(first_ms),
+            profile: Profile::new(),
             velocity: Velocity::default(),
             session: Session::default(),
             recent: [0; 8],

@@ -7,6 +7,8 @@ use crate::event::{Currency, Engagement, Feedback, Purchase, TimeMs, Verdict};
 /// Totals since the first event. Every field commutes: any order of the same events gives the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
+    /// Event time of the first and last purchase or engagement; the largest and the smallest number there
+    /// is while verdicts are all that is known.
     pub first_ms: TimeMs,
     pub last_ms: TimeMs,
     pub purchases: u32,
@@ -27,10 +29,10 @@ pub struct Profile {
 }
 
 impl Profile {
-    pub(super) fn new(first_ms: TimeMs) -> Profile {
+    pub(super) fn new() -> Profile {
         Profile {
-            first_ms,
-            last_ms: first_ms,
+            first_ms: TimeMs::MAX,
+            last_ms: TimeMs::MIN,
             purchases: 0,
             refunds: 0,
             engagements: 0,

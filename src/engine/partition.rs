@@ -177,12 +177,9 @@ impl Partition {
             self.totals.guests += 1;
             return;
         };
-        let slot = match (slot, event) {
-            (Some(slot), _) => slot,
-            // A verdict on a guest's order, or on somebody long forgotten, makes nobody known.
-            (None, Event::Feedback(_)) => return,
-            (None, _) => self.admit(id, event.time_ms()),
-        };
+        // A verdict may be read before its purchase, on another topic: it makes its customer known too,
+        // so that totals do not depend on the order.
+        let slot = slot.unwrap_or_else(|| self.admit(id, event.time_ms()));
         let session_gap_ms = self.config.session_gap_ms;
         let customer = self.table.get_mut(slot).expect("the slot was just looked up");
         match event {
@@ -382,7 +379,7 @@ impl Partition {
         while self.table.len() >= self.config.customers_max as usize {
             self.evict();
         }
-        let mut customer = Customer::new(id, time_ms);
+        let mut customer = Customer::new(id);
         let due_ms = time_ms.saturating_add(self.config.customer_retention_ms);
         customer.timers[TIMER_EXPIRE] = due_ms;
         self.timers.arm(Timer { due_ms, customer: customer.key(), kind: TIMER_EXPIRE as u8 });
