@@ -2,6 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
+mod copy;
+mod exactly_once;
+mod faults;
+mod interleavings;
+mod membership;
+mod retention;
+mod seeds;
 
 #[path = "../log/mod.rs"]
 mod log;
