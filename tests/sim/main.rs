@@ -1,4 +1,5 @@
 //! Everything that runs on the simulated log. One binary.
+#![cfg(feature = "service")]
 #![allow(clippy::unwrap_used)]
 
 mod conformance;
