@@ -229,6 +229,25 @@ pub fn pause_and_resume(bench: &impl Bench) {
     }
 }
 
+/// A place is moved while it is paused, and read from there when it is let go.
+pub fn fetch_keeps_the_pause(bench: &impl Bench) {
+    let log = bench.fresh(1);
+    append(bench, &log, purchases(0), &["a", "b", "c"]);
+    let mut member = sole_member(bench, &log, "member", 1);
+    member.consumer.fetch(&[(purchases(0), 0)]).expect("fetch");
+    serve(bench, &log, "the records", &mut [&mut member], |members| members[0].records.len() == 3);
+    member.consumer.pause(&[purchases(0)]).expect("pause");
+    member.records.clear();
+    member.consumer.fetch(&[(purchases(0), 1)]).expect("fetch again");
+    never(bench, &log, "a record while paused", || {
+        member.step();
+        !member.records.is_empty()
+    });
+    member.consumer.resume(&[purchases(0)]).expect("resume");
+    serve(bench, &log, "what follows", &mut [&mut member], |members| members[0].records.len() == 2);
+    assert_eq!(values(&member.records), ["b", "c"]);
+}
+
 pub fn released_is_no_longer_read(bench: &impl Bench) {
     let log = bench.fresh(2);
     let mut one = sole_member(bench, &log, "one", 2);

@@ -32,6 +32,8 @@ pub trait Bench {
 }
 
 /// Every case as a test of its own, in a module of the caller.
+// An argument of another macro cannot be `$crate`; both are of one crate.
+#[allow(clippy::crate_in_macro_def)]
 #[macro_export]
 #[allow(clippy::crate_in_macro_def)] // the caller is the crate that holds this file
 macro_rules! conformance {
@@ -57,13 +59,13 @@ macro_rules! every_case {
         $($each)::+!($bench, offsets: [
             unknown_is_none, committed_with_outputs, unchanged_by_abort, pending_is_retry,
             topics_outside_the_subscription, stale_generation_is_refused, moved_partition_is_refused,
-            proof_before_membership_is_worthless, empty_list_skips_the_fence,
+            proof_before_membership_is_worthless, empty_list_skips_the_fence, later_sent_offset_stays,
         ]);
         $($each)::+!($bench, groups: [
             sole_member_gets_all, every_partition_has_one_owner, asked_back_before_given_away,
             commits_while_asked_back, restart_under_the_same_name, older_instance_is_fenced,
             crashed_member_is_replaced, silent_member_is_lost, reads_only_what_is_fetched,
-            reads_follow_new_records, pause_and_resume, released_is_no_longer_read, at_end,
+            reads_follow_new_records, pause_and_resume, fetch_keeps_the_pause, released_is_no_longer_read, at_end,
             position_out_of_range,
         ]);
     };

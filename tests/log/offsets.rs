@@ -143,3 +143,18 @@ pub fn empty_list_skips_the_fence(bench: &impl Bench) {
     producer.commit().expect("commit");
     assert_eq!(values(&read(bench, &log, alerts(0), 0, 1)), ["of the zombie"]);
 }
+
+/// Two transactions at once touch one offset: the one that sent it later wins, whichever ends first.
+pub fn later_sent_offset_stays(bench: &impl Bench) {
+    let log = bench.fresh(1);
+    let member = sole_member(bench, &log, "member", 1);
+    let proof = member.consumer.metadata().expect("metadata");
+    let (mut one, mut two) = (producer(bench, &log, "one"), producer(bench, &log, "two"));
+    open(bench, &log, &mut one, alerts(0), &["of one"]);
+    open(bench, &log, &mut two, alerts(0), &["of two"]);
+    one.send_offsets(Group::Customer, &[(journal(0), 5)], &proof).expect("send_offsets");
+    two.send_offsets(Group::Customer, &[(journal(0), 9)], &proof).expect("send_offsets");
+    two.commit().expect("commit");
+    one.commit().expect("commit");
+    assert_eq!(member.committed(bench, &log, &[journal(0)]), [Some(9)]);
+}

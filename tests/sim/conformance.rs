@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use habitue::edge::log::Place;
 use habitue::edge::log::sim::{SimConfig, SimLog};
+use habitue::edge::log::{Log, Place, Reader};
 
-use crate::log::Bench;
+use crate::log::{Bench, WAIT, alerts, append};
 
 struct Sim;
 
@@ -30,3 +30,18 @@ impl Bench for Sim {
 }
 
 crate::conformance!(Sim);
+
+/// A place with much to read does not starve another.
+#[test]
+fn each_place_has_its_turn() {
+    let log = SimLog::new(SimConfig { poll_records_max: 2, ..SimConfig::new(1, 2) });
+    append(&Sim, &log, alerts(0), &["x"; 100]);
+    append(&Sim, &log, alerts(1), &["y"; 3]);
+    let mut reader = log.reader().unwrap();
+    reader.assign(&[(alerts(0), 0), (alerts(1), 0)]).unwrap();
+    let mut rare = 0;
+    for _ in 0..6 {
+        reader.poll(WAIT, &mut |record| rare += usize::from(record.place == alerts(1))).unwrap();
+    }
+    assert_eq!(rare, 3);
+}

@@ -154,8 +154,8 @@ impl Broker {
         if producer > count {
             self.transactions.push(Transactional::default());
         }
-        self.write_marks(|mark| mark.producer == producer);
         self.fence(producer);
+        self.write_marks(|mark| mark.producer == producer);
         (producer, self.transactions[producer as usize - 1].epoch)
     }
 

@@ -64,6 +64,11 @@ impl Membership {
         }
     }
 
+    /// It has been told so, and not answered yet.
+    fn is_lost(&self) -> bool {
+        matches!(self.unanswered, Some(Rebalance::Lost(_)))
+    }
+
     /// Takes the answer to `partitions` if it is what was asked.
     fn answered(&mut self, partitions: &[u32]) -> Result<Rebalance, LogError> {
         let given: BTreeSet<u32> = partitions.iter().copied().collect();
@@ -127,13 +132,17 @@ impl GroupConsumer for SimConsumer {
         if self.link.is_lost(&mut broker) {
             return Ok(None);
         }
+        let (uneven, late) = (broker.dice.faults().uneven_poll, broker.dice.faults().late_news);
+        // A real client finds records, news and errors in one queue: what comes first is handed over.
+        if broker.dice.chance(uneven) && !self.membership.is_lost() {
+            self.fetcher.read(&mut broker, each)?;
+        }
         if let Some(strike) = broker.dice.strike(Operation::Poll) {
             let error = strike.error(Operation::Poll);
             self.dead = (strike.failure == Failure::Fatal).then(|| error.to_string());
             return Err(error);
         }
-        let late_news = broker.dice.faults().late_news;
-        if self.membership.instance.is_none() || !broker.dice.chance(late_news) {
+        if self.membership.instance.is_none() || !broker.dice.chance(late) {
             match self.membership.visit(&mut broker) {
                 Ok(None) => {}
                 Ok(Some(outcome)) => return Ok(outcome),
@@ -142,10 +151,10 @@ impl GroupConsumer for SimConsumer {
                     return Err(error);
                 }
             }
-        } else if matches!(self.membership.unanswered, Some(Rebalance::Lost(_))) {
-            return Ok(None);
         }
-        self.fetcher.read(&mut broker, each)?;
+        if !self.membership.is_lost() {
+            self.fetcher.read(&mut broker, each)?;
+        }
         Ok(None)
     }
 
@@ -206,10 +215,13 @@ impl GroupConsumer for SimConsumer {
     fn metadata(&self) -> Result<SimMetadata, LogError> {
         self.alive()?;
         let broker = lock(&self.broker);
-        let Membership { group, name, instance, proof, .. } = &self.membership;
+        let Membership { group, name, instance, proof, owned, .. } = &self.membership;
+        if owned.is_empty() || self.membership.is_lost() {
+            return Err(LogError::Retry(format!("member {name} owns nothing")));
+        }
         let current = instance.and_then(|instance| broker.group_ref(*group).metadata(name, instance));
         let known = current.or_else(|| proof.clone());
-        known.ok_or_else(|| LogError::Retry(format!("member {name} is in no generation yet")))
+        known.ok_or_else(|| LogError::Retry(format!("member {name} is in no generation")))
     }
 
     fn committed(&self, places: &[Place], _wait: Duration) -> Result<Vec<Option<u64>>, LogError> {

@@ -18,7 +18,8 @@ pub struct Faults {
     /// Per end of a transaction: its marks reach the partitions and the group one at a time, in any
     /// order, within 200 ms or a few calls. The outcome is decided and reported all the same.
     pub slow_marks: f64,
-    /// Per poll: only one place is read, and few records of it.
+    /// Per poll of a member: records are handed over before its news or its error; per read of any
+    /// client: only one place is read, and few records of it.
     pub uneven_poll: f64,
     /// Per poll of a member: it does not hear from its group this time, neither of work nor of its loss.
     pub late_news: f64,

@@ -24,12 +24,12 @@ struct Fetched {
 }
 
 impl Fetcher {
-    /// Begins to read places, or moves those that are read already, and lets them go.
+    /// Begins to read places, or moves those that are read already; what is paused stays paused.
     pub fn fetch(&mut self, from: &[(Place, u64)]) {
         for &(place, position) in from {
             let fetched = Fetched { place, position, paused: false, at_end: false };
             match self.places.iter_mut().find(|known| known.place == place) {
-                Some(known) => *known = fetched,
+                Some(known) => *known = Fetched { paused: known.paused, ..fetched },
                 None => self.places.push(fetched),
             }
         }

@@ -209,7 +209,8 @@ impl Producer for SimProducer {
         let mut broker = lock(&self.broker);
         broker.stir();
         if self.link.is_lost(&mut broker) {
-            return Err(LogError::Retry("connection lost".to_owned()));
+            let error = LogError::Indefinite("connection lost while offsets were sent".to_owned());
+            return Err(self.state.after(error));
         }
         let strike = broker.dice.strike(Operation::SendOffsets);
         let outcome = struck(Operation::SendOffsets, strike, || {
