@@ -31,11 +31,11 @@ fn hard_row(rng: &mut Rng) -> Vec<f64> {
 }
 
 fn snapshot<L: Learner>(learner: &L) -> Vec<u8> {
-    postcard::to_allocvec(learner).unwrap()
+    postcard::to_allocvec(learner).expect("plain data is stored")
 }
 
 fn restore<L: Learner>(bytes: &[u8]) -> L {
-    postcard::from_bytes(bytes).unwrap()
+    postcard::from_bytes(bytes).expect("what was stored comes back")
 }
 
 /// What every learner must do, told how it learns a row and what it then says of one, as bits.
