@@ -38,9 +38,9 @@ mod tree;
 ///   5. Score first, then learn; forgetting comes before inserting.
 /// - Checked: `tests/it/conformance.rs` (contract), `isolation_forest.rs` there (scikit-learn's scores on one
 ///   window, real data); counts and leaves against the rows, beside the code.
-/// - Limits: a burst of like rows is normal after some fifty of them, and a row far outside the window scores no
-///   higher than one at its edge. On http in natural order, two bursts of 1 000, AUC is .38, and .69 with a
-///   [`super::LearnGate`]; `benches/isolation_forest.rs` prints all the numbers.
+/// - Limits: a burst of like rows becomes normal as it fills the window, and a row far outside the window ends in
+///   the same leaves as one at its edge. On http in natural order, where nearly all anomalies come in two bursts
+///   of 1 000, AUC is .38, and .69 with a [`super::LearnGate`]; `benches/isolation_forest.rs` prints all numbers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IsolationForest {
     shape: Shape,
