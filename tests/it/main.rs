@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod codec;
+mod conformance;
+mod isolation_forest;
+mod tabular;
 mod tidy;
 
 #[cfg(feature = "service")]

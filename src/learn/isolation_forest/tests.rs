@@ -43,7 +43,8 @@ fn trees_split_grow_and_differ() {
     assert_ne!(forest.trees, twin.trees);
     let depths: Vec<u32> = forest.trees.iter().map(|t| t.leaf(|_| 0.0).0).collect();
     assert!(depths.iter().max() > Some(&2), "{depths:?}");
-    assert_ne!(forest.trees[0], forest.trees[1]);
+    // None of these two has been grown anew yet.
+    assert_ne!(forest.trees[1], forest.trees[2]);
 }
 
 #[test]
@@ -74,7 +75,9 @@ fn the_forest_forgets_a_burst_and_learns_a_new_normal() {
         forest.learn_one(&row(&mut rng, 30.0, 0.0));
     }
     let (new, old) = (forest.score_one(&[30.0, 30.0, 30.0, 7.0]), forest.score_one(&[0.0, 0.0, 0.0, 7.0]));
-    assert!(before > 0.6 && new < 0.5 && old > 0.6, "{before} {new} {old}");
+    assert!(before > new + 0.15 && old > new + 0.15, "{before} {new} {old}");
+    // A root drawn from the old rows would leave one side empty.
+    assert!(forest.trees.iter().all(|tree| tree.root_divides()));
 }
 
 #[test]
@@ -89,5 +92,5 @@ fn settings_out_of_range_are_named() {
 #[test]
 fn memory_is_what_the_docstring_says() {
     let forest = IsolationForest::new(9, 0);
-    assert!((170_000..213_000).contains(&forest.bytes()), "{}", forest.bytes());
+    assert!((169 * 1024 - 512..169 * 1024 + 512).contains(&forest.bytes()), "{}", forest.bytes());
 }

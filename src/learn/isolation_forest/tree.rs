@@ -289,6 +289,10 @@ fn choose_split(rows: &Rows, slots: &[u16], rng: &mut Rng) -> Option<(u16, f32)>
 
 #[cfg(test)]
 impl Tree {
+    pub(super) fn root_divides(&self) -> bool {
+        self.nodes[0].feature != LEAF && self.nodes[1].n > 0 && self.nodes[2].n > 0
+    }
+
     /// Panics unless every count and every row's leaf is what the rows say. With missing values a row's way may
     /// have changed since, so only its leaf and the counts are compared.
     pub(super) fn check(&self, shape: Shape, rows: &Rows, n_rows: usize, is_complete: bool) {
