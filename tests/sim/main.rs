@@ -10,6 +10,7 @@ mod interleavings;
 mod membership;
 mod retention;
 mod seeds;
+mod service;
 
 #[path = "../log/mod.rs"]
 mod log;

@@ -334,7 +334,13 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         restored: Restored<S::State>,
         now_ms: TimeMs,
     ) -> Result<(), ShardError> {
-        self.consumer.fetch(&self.stage.positions(&restored.state))?;
+        let positions = self.stage.positions(&restored.state);
+        self.consumer.fetch(&positions)?;
+        if !self.paused {
+            // A place that an earlier owner of the state paused would stay so.
+            let places: Vec<Place> = positions.iter().map(|(place, _)| *place).collect();
+            self.consumer.resume(&places)?;
+        }
         self.stats.restores += 1;
         let live = Live {
             state: restored.state,

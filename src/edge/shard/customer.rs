@@ -92,7 +92,7 @@ impl<L: Log> CustomerStage<L> {
 }
 
 /// What a record says, or why it cannot be read.
-pub(super) fn decode<'a>(
+pub fn decode<'a>(
     decoder: &mut Decoder,
     key: Option<&[u8]>,
     value: Option<&'a [u8]>,

@@ -1,0 +1,274 @@
+//! Instances of the whole service on one simulated log, driven turn by turn from a seed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use habitue::analysis::Published;
+use habitue::codec::{SchemaSet, WireForm};
+use habitue::edge::log::sim::SimLog;
+use habitue::edge::log::{Group, LogError};
+use habitue::edge::shard::apply::Apply;
+use habitue::edge::shard::commit::{Committer, Report};
+use habitue::edge::shard::customer::CustomerStage;
+use habitue::edge::shard::market::MarketStage;
+use habitue::edge::shard::shared::{Epoch, Shared, SharedReader};
+use habitue::edge::shard::store::SnapshotStore;
+use habitue::edge::shard::wire::Wire;
+use habitue::edge::shard::{Clock, Environment, ShardConfig, ShardError, Stage};
+use habitue::engine;
+use habitue::engine::snapshot::Snapshot;
+use habitue::event::TimeMs;
+use habitue::math::rng::Rng;
+
+pub const MODELS: u32 = 8;
+
+pub struct SimClock(pub SimLog);
+
+impl Clock for SimClock {
+    fn now_ms(&self) -> TimeMs {
+        self.0.now_ms()
+    }
+}
+
+/// Snapshots in memory; some writes are lost and some are damaged.
+#[derive(Default)]
+pub struct MemoryStore {
+    inner: Mutex<Stored>,
+}
+
+#[derive(Default)]
+struct Stored {
+    snapshots: BTreeMap<(String, u32, u64), Vec<u8>>,
+    dice: Option<(Rng, f64)>,
+    pub written: u64,
+}
+
+impl MemoryStore {
+    pub fn failing(seed: u64, rate: f64) -> MemoryStore {
+        let store = MemoryStore::default();
+        store.inner.lock().unwrap().dice = Some((Rng::seeded(&[seed, 77]), rate));
+        store
+    }
+
+    pub fn mend(&self) {
+        self.inner.lock().unwrap().dice = None;
+    }
+
+    pub fn written(&self) -> u64 {
+        self.inner.lock().unwrap().written
+    }
+
+    /// Positions of a partition's snapshots, oldest first.
+    pub fn all(&self, stage: &str, partition: u32) -> Vec<(u64, Vec<u8>)> {
+        let inner = self.inner.lock().unwrap();
+        let of = inner.snapshots.iter().filter(|((s, p, _), _)| s == stage && *p == partition);
+        of.map(|((_, _, position), bytes)| (*position, bytes.clone())).collect()
+    }
+
+    pub fn clear(&self) {
+        self.inner.lock().unwrap().snapshots.clear();
+    }
+}
+
+impl SnapshotStore for MemoryStore {
+    fn submit(&self, snapshot: Snapshot) {
+        let identity = snapshot.identity.clone();
+        let (mut bytes, _) = snapshot.encode();
+        let mut inner = self.inner.lock().unwrap();
+        if let Some((dice, rate)) = &mut inner.dice {
+            if dice.uniform() < *rate {
+                return;
+            }
+            if dice.uniform() < *rate {
+                let at = dice.below(bytes.len() as u64) as usize;
+                bytes[at] ^= 0x40;
+            }
+        }
+        inner.written += 1;
+        inner.snapshots.entry((identity.stage, identity.partition, identity.position)).or_insert(bytes);
+    }
+
+    fn list(&self, stage: &str, partition: u32) -> Result<Vec<u64>, String> {
+        let mut inner = self.inner.lock().unwrap();
+        if let Some((dice, rate)) = &mut inner.dice
+            && dice.uniform() < *rate / 4.0
+        {
+            return Err("the store does not answer".into());
+        }
+        let of = inner.snapshots.keys().filter(|(s, p, _)| s == stage && *p == partition);
+        Ok(of.map(|(_, _, position)| *position).rev().collect())
+    }
+
+    fn get(&self, stage: &str, partition: u32, position: u64) -> Result<Vec<u8>, String> {
+        let inner = self.inner.lock().unwrap();
+        inner.snapshots.get(&(stage.to_owned(), partition, position)).cloned().ok_or("no such snapshot".into())
+    }
+}
+
+/// One shard: apply and committer, and what is under way between them.
+pub struct Pair<S: Stage<SimLog>> {
+    pub apply: Apply<SimLog, S>,
+    committer: Committer<SimLog>,
+    reports: VecDeque<Report>,
+}
+
+impl<S: Stage<SimLog>> Pair<S> {
+    fn new(stage: S, id: String) -> Result<Pair<S>, ShardError> {
+        let log = stage.environment().log.clone();
+        let committer = Committer::new(log, S::GROUP, id, Box::new(|| Duration::ZERO));
+        Ok(Pair { apply: Apply::new(stage, false)?, committer, reports: VecDeque::new() })
+    }
+
+    fn turn(&mut self, dice: &mut Rng) -> Result<(), ShardError> {
+        match dice.below(4) {
+            0 => {
+                if let Some((batch, metadata)) = self.apply.turn(Duration::ZERO)? {
+                    self.committer.submit(batch, metadata);
+                }
+            }
+            1 => {
+                if let Some(report) = self.reports.pop_front() {
+                    self.apply.report(report);
+                }
+            }
+            _ => self.reports.extend(self.committer.turn(Duration::ZERO)),
+        }
+        Ok(())
+    }
+}
+
+/// One process.
+pub struct Instance {
+    pub name: String,
+    pub customer: Pair<CustomerStage<SimLog>>,
+    pub market: Pair<MarketStage<SimLog>>,
+    reader: SharedReader<SimLog>,
+}
+
+pub struct World {
+    pub log: SimLog,
+    pub store: Arc<MemoryStore>,
+    pub wire: Arc<Wire>,
+    pub engine: Arc<engine::Config>,
+    pub config: ShardConfig,
+    pub instances: Vec<Option<Instance>>,
+    /// Processes that were taken for dead and are not.
+    pub zombies: Vec<Instance>,
+    pub dice: Rng,
+    /// Refusals, which no fault that is simulated may cause.
+    pub refused: Vec<String>,
+    pub restarts: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, log: SimLog, store: MemoryStore, engine: engine::Config, config: ShardConfig) -> World {
+        let schemas = SchemaSet::new(Vec::<(u32, String)>::new()).unwrap();
+        let wire = Wire::new(schemas, [WireForm::ConfluentAvro; 3], WireForm::ConfluentAvro).unwrap();
+        World {
+            log,
+            store: Arc::new(store),
+            wire: Arc::new(wire),
+            engine: Arc::new(engine),
+            config,
+            instances: Vec::new(),
+            zombies: Vec::new(),
+            dice: Rng::seeded(&[seed, 1]),
+            refused: Vec::new(),
+            restarts: 0,
+        }
+    }
+
+    /// Starts or restarts the process of this number.
+    pub fn start(&mut self, number: usize) {
+        while self.instances.len() <= number {
+            self.instances.push(None);
+        }
+        let name = format!("instance-{number}");
+        match self.boot(&name) {
+            Ok(instance) => self.instances[number] = Some(instance),
+            Err(error) => self.note(&error),
+        }
+    }
+
+    fn boot(&self, name: &str) -> Result<Instance, ShardError> {
+        let shared = Arc::new(Shared::new(Epoch::new(Published::default(), MODELS, 10_000)));
+        let environment = Environment {
+            log: self.log.clone(),
+            store: Arc::clone(&self.store) as Arc<dyn SnapshotStore>,
+            clock: Arc::new(SimClock(self.log.clone())),
+            shared: Arc::clone(&shared),
+            wire: Arc::clone(&self.wire),
+            config: Arc::new(ShardConfig { instance: name.to_owned(), ..self.config.clone() }),
+            engine: Arc::clone(&self.engine),
+        };
+        let reader = SharedReader::new(&self.log, Arc::clone(&self.wire), shared)?;
+        let market = MarketStage::new(environment.clone())?;
+        Ok(Instance {
+            name: name.to_owned(),
+            customer: Pair::new(CustomerStage::new(environment, None), format!("{name}-customer"))?,
+            market: Pair::new(market, format!("{name}-market"))?,
+            reader,
+        })
+    }
+
+    fn note(&mut self, error: &ShardError) {
+        if let ShardError::Refused { .. } = error {
+            self.refused.push(error.to_string());
+        }
+    }
+
+    pub fn crash(&mut self, number: usize) -> Option<Instance> {
+        self.instances.get_mut(number)?.take()
+    }
+
+    /// A turn of something that lives; a process that fails is started anew.
+    pub fn turn(&mut self) {
+        let zombies = self.zombies.len();
+        let all = self.instances.len() + zombies;
+        let chosen = self.dice.below(all as u64) as usize;
+        if chosen < self.instances.len() {
+            let Some(mut instance) = self.instances[chosen].take() else { return };
+            match instance.turn(&mut self.dice) {
+                Ok(()) => self.instances[chosen] = Some(instance),
+                Err(error) => {
+                    self.note(&error);
+                    self.restarts += 1;
+                    drop(instance);
+                    self.start(chosen);
+                }
+            }
+        } else {
+            let at = chosen - self.instances.len();
+            if self.zombies[at].turn(&mut self.dice).is_err() {
+                self.zombies.remove(at);
+            }
+        }
+    }
+
+    /// Whether everything written so far is applied and committed, and nothing is under way.
+    pub fn is_settled(&self, partitions: u32) -> bool {
+        use habitue::edge::log::Place;
+        let customer = self.log.offsets(Group::Customer);
+        let inputs = habitue::edge::shard::INPUT_TOPICS;
+        let read = inputs.into_iter().flat_map(|topic| (0..partitions).map(move |p| Place::new(topic, p)));
+        read.into_iter().all(|place| {
+            let records = self.log.all_committed(place).unwrap();
+            let next = records.last().map_or(0, |record| record.offset + 1);
+            customer.get(&place).copied().unwrap_or(0) >= next
+        })
+    }
+}
+
+impl Instance {
+    fn turn(&mut self, dice: &mut Rng) -> Result<(), ShardError> {
+        match dice.below(8) {
+            0 => match self.reader.turn(Duration::ZERO) {
+                Ok(_) | Err(LogError::Retry(_)) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
+            1..=5 => self.customer.turn(dice),
+            _ => self.market.turn(dice),
+        }
+    }
+}
