@@ -1,0 +1,223 @@
+//! The transactional producer, and the plain one.
+//!
+//! Neither flushes or commits with records in flight: the wrapper then waits 100 ms at a time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+
+use super::error::{self, Call};
+use super::{Shared, forward_log};
+use crate::edge::log::{Appender, Group, LogError, Outgoing, Place, Producer};
+use crate::signal::Topic;
+
+const STEP: Duration = Duration::from_millis(1);
+
+/// A transactional producer; used by one thread.
+pub struct KafkaProducer {
+    client: BaseProducer<DeliveryContext>,
+    shared: Arc<Shared>,
+}
+
+/// A plain idempotent producer; used by one thread.
+pub struct KafkaAppender {
+    client: BaseProducer<DeliveryContext>,
+    shared: Arc<Shared>,
+}
+
+/// What became of the records since the last [`DeliveryContext::clear`].
+#[derive(Default)]
+struct DeliveryContext {
+    delivered: Mutex<Delivered>,
+}
+
+#[derive(Default)]
+struct Delivered {
+    /// By [`opaque`] of the place.
+    last_offsets: BTreeMap<usize, u64>,
+    first_error: Option<LogError>,
+}
+
+/// A place as the number that travels with a record.
+fn opaque(place: Place) -> usize {
+    (place.topic as usize) << 32 | place.partition as usize
+}
+
+fn place(opaque: usize) -> Place {
+    Place::new(Topic::ALL[opaque >> 32], opaque as u32)
+}
+
+impl DeliveryContext {
+    fn delivered(&self) -> MutexGuard<'_, Delivered> {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clear(&self) {
+        *self.delivered() = Delivered::default();
+    }
+}
+
+impl ClientContext for DeliveryContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        forward_log(level, facility, line);
+    }
+
+    fn stats_raw(&self, _json: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(target: "librdkafka", %error, "{reason}");
+    }
+}
+
+impl ProducerContext for DeliveryContext {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        let mut delivered = self.delivered();
+        match result {
+            Ok(message) => {
+                delivered.last_offsets.insert(opaque, message.offset() as u64);
+            }
+            Err((error, _)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                let at = format!("{:?}", place(opaque));
+                delivered.first_error.get_or_insert_with(|| error::delivery(code, &at));
+            }
+        }
+    }
+}
+
+/// Queues a record; librdkafka copies it.
+fn send(client: &BaseProducer<DeliveryContext>, shared: &Shared, record: &Outgoing) -> Result<(), LogError> {
+    let mut message: BaseRecord<'_, [u8], [u8], usize> =
+        BaseRecord::with_opaque_to(shared.names.of(record.place.topic), opaque(record.place))
+            .partition(record.place.partition as i32)
+            .key(record.key.as_slice())
+            .timestamp(record.timestamp_ms);
+    if let Some(value) = &record.value {
+        message = message.payload(value.as_slice());
+    }
+    client.send(message).map_err(|(e, _)| error::send(e))
+}
+
+/// Serves delivery reports until nothing is in flight; true when so.
+fn drain(client: &BaseProducer<DeliveryContext>, wait: Duration) -> bool {
+    let deadline = Instant::now() + wait;
+    client.poll(Duration::ZERO);
+    while client.in_flight_count() > 0 {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        client.poll(STEP);
+    }
+    true
+}
+
+impl KafkaProducer {
+    pub(super) fn new(shared: Arc<Shared>, transactional_id: &str) -> Result<KafkaProducer, LogError> {
+        let config = shared.config.transactional(transactional_id);
+        let client = BaseProducer::from_config_and_context(&config, DeliveryContext::default())
+            .map_err(error::creation)?;
+        Ok(KafkaProducer { client, shared })
+    }
+
+    fn timeout(&self) -> Duration {
+        self.shared.config.request_timeout()
+    }
+}
+
+impl Producer for KafkaProducer {
+    type Metadata = Arc<ConsumerGroupMetadata>;
+
+    fn init(&mut self) -> Result<(), LogError> {
+        self.client.init_transactions(self.timeout()).map_err(|e| error::transaction(Call::Init, e))
+    }
+
+    fn begin(&mut self) -> Result<(), LogError> {
+        self.client.context().clear();
+        self.client.begin_transaction().map_err(|e| error::transaction(Call::Begin, e))
+    }
+
+    fn send(&mut self, record: &Outgoing) -> Result<(), LogError> {
+        send(&self.client, &self.shared, record)
+    }
+
+    fn drain(&mut self, wait: Duration) -> Result<bool, LogError> {
+        let drained = drain(&self.client, wait);
+        match self.client.context().delivered().first_error.clone() {
+            Some(error) => Err(error),
+            None => Ok(drained),
+        }
+    }
+
+    fn last_offset(&self, place: Place) -> Option<u64> {
+        self.client.context().delivered().last_offsets.get(&opaque(place)).copied()
+    }
+
+    fn send_offsets(
+        &mut self,
+        group: Group,
+        offsets: &[(Place, u64)],
+        metadata: &Arc<ConsumerGroupMetadata>,
+    ) -> Result<(), LogError> {
+        debug_assert!(!offsets.is_empty(), "an empty list of {group:?} skips the check of the generation");
+        let list = self.shared.names.list_at(offsets.iter().copied())?;
+        self.client
+            .send_offsets_to_transaction(&list, metadata, self.timeout())
+            .map_err(|e| error::transaction(Call::SendOffsets, e))
+    }
+
+    fn commit(&mut self) -> Result<(), LogError> {
+        if self.client.in_flight_count() > 0 && !drain(&self.client, self.timeout()) {
+            return Err(LogError::Abort("records are still in flight".into()));
+        }
+        self.client.commit_transaction(self.timeout()).map_err(|e| error::transaction(Call::Commit, e))
+    }
+
+    fn abort(&mut self) -> Result<(), LogError> {
+        let deadline = Instant::now() + self.timeout();
+        // The client waits in vain for records in flight, as only we can serve their reports: a short
+        // first call drops what is queued, the reports are served, a second call goes on from there.
+        if self.client.in_flight_count() > 0 && self.client.abort_transaction(10 * STEP).is_ok() {
+            return Ok(());
+        }
+        drain(&self.client, deadline.saturating_duration_since(Instant::now()));
+        self.client.context().clear();
+        self.client
+            .abort_transaction(deadline.saturating_duration_since(Instant::now()).max(STEP))
+            .map_err(|e| error::transaction(Call::Abort, e))
+    }
+}
+
+impl KafkaAppender {
+    pub(super) fn new(shared: Arc<Shared>) -> Result<KafkaAppender, LogError> {
+        let client =
+            BaseProducer::from_config_and_context(&shared.config.appending(), DeliveryContext::default())
+                .map_err(error::creation)?;
+        Ok(KafkaAppender { client, shared })
+    }
+}
+
+impl Appender for KafkaAppender {
+    fn append(&mut self, record: &Outgoing) -> Result<(), LogError> {
+        send(&self.client, &self.shared, record)?;
+        // Serves reports of earlier records, so that they do not pile up between flushes.
+        self.client.poll(Duration::ZERO);
+        Ok(())
+    }
+
+    fn flush(&mut self, wait: Duration) -> Result<bool, LogError> {
+        let drained = drain(&self.client, wait);
+        match self.client.context().delivered().first_error.take() {
+            Some(error) => Err(error),
+            None => Ok(drained),
+        }
+    }
+}
