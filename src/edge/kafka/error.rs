@@ -35,10 +35,12 @@ pub(crate) fn transaction(call: Call, error: KafkaError) -> LogError {
         return LogError::Indefinite(format!("{call:?}: {error}"));
     };
     let text = format!("{call:?}: {}: {}", inner.name(), inner.string());
-    if inner.is_fatal() || refused(inner.code()) {
+    if inner.is_fatal() {
         LogError::Fatal(text)
     } else if inner.txn_requires_abort() {
         LogError::Abort(text)
+    } else if refused(inner.code()) {
+        LogError::Fatal(text)
     } else if inner.is_retriable() && call == Call::Init {
         LogError::Retry(text)
     } else {

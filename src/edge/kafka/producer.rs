@@ -24,6 +24,7 @@ const STEP: Duration = Duration::from_millis(1);
 pub struct KafkaProducer {
     client: BaseProducer<DeliveryContext>,
     shared: Arc<Shared>,
+    transactional_id: String,
 }
 
 /// A plain idempotent producer; used by one thread.
@@ -120,12 +121,15 @@ fn drain(client: &BaseProducer<DeliveryContext>, wait: Duration) -> bool {
     true
 }
 
+fn connect(shared: &Shared, transactional_id: &str) -> Result<BaseProducer<DeliveryContext>, LogError> {
+    let config = shared.config.transactional(transactional_id);
+    BaseProducer::from_config_and_context(&config, DeliveryContext::default()).map_err(error::creation)
+}
+
 impl KafkaProducer {
     pub(super) fn new(shared: Arc<Shared>, transactional_id: &str) -> Result<KafkaProducer, LogError> {
-        let config = shared.config.transactional(transactional_id);
-        let client = BaseProducer::from_config_and_context(&config, DeliveryContext::default())
-            .map_err(error::creation)?;
-        Ok(KafkaProducer { client, shared })
+        let client = connect(&shared, transactional_id)?;
+        Ok(KafkaProducer { client, shared, transactional_id: transactional_id.into() })
     }
 
     fn timeout(&self) -> Duration {
@@ -183,6 +187,7 @@ impl Producer for KafkaProducer {
 
     fn abort(&mut self) -> Result<(), LogError> {
         let deadline = Instant::now() + self.timeout();
+        let refused = self.client.context().delivered().first_error.is_some();
         // The client waits in vain for records in flight, as only we can serve their reports: a short
         // first call drops what is queued, the reports are served, a second call goes on from there.
         if self.client.in_flight_count() > 0 && self.client.abort_transaction(10 * STEP).is_ok() {
@@ -192,7 +197,17 @@ impl Producer for KafkaProducer {
         self.client.context().clear();
         self.client
             .abort_transaction(deadline.saturating_duration_since(Instant::now()).max(STEP))
-            .map_err(|e| error::transaction(Call::Abort, e))
+            .map_err(|e| error::transaction(Call::Abort, e))?;
+        if refused {
+            // The client has counted the refused record and the broker has not, so that the next
+            // transaction would fail over a gap in the sequence (librdkafka 2.12.1). A new client has none.
+            self.client = connect(&self.shared, &self.transactional_id)?;
+            self.init().map_err(|error| match error {
+                LogError::Fatal(_) => error,
+                other => LogError::Indefinite(other.to_string()),
+            })?;
+        }
+        Ok(())
     }
 }
 
