@@ -55,7 +55,7 @@ pub fn append(log: &KafkaLog, records: &[Outgoing]) {
 }
 
 pub fn producer(log: &KafkaLog, id: &str) -> KafkaProducer {
-    let mut producer = log.producer(&format!("{}/{id}", log.topic_name(Topic::Journal))).unwrap();
+    let mut producer = log.producer(id).unwrap();
     definite(|| producer.init());
     producer
 }
@@ -110,7 +110,7 @@ impl Member {
     }
 
     /// Polls until the place is at its end.
-    pub fn to_end(&mut self, place: Place) {
+    pub fn read_to_end(&mut self, place: Place) {
         until("the end", || {
             assert_eq!(self.poll(), None);
             self.consumer.at_end(place).then_some(())

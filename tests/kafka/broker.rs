@@ -47,7 +47,7 @@ impl Broker {
         }
     }
 
-    /// A log with all topics in as many partitions.
+    /// A log with all topics in as many partitions, but control in one.
     pub fn log(&self, partitions: u32) -> KafkaLog {
         self.log_of(self.config(), partitions)
     }
@@ -56,7 +56,7 @@ impl Broker {
         let log = KafkaLog::new(config).unwrap();
         let plan = |topic: &Topic| TopicPlan {
             topic: *topic,
-            partitions,
+            partitions: if *topic == Topic::Control { 1 } else { partitions },
             replication: Some(1),
             configs: BTreeMap::new(),
         };

@@ -6,10 +6,11 @@ use habitue::edge::kafka::{Created, TopicPlan};
 use habitue::edge::log::{Ends, Group, GroupConsumer, Log, LogError, Producer, Reader};
 use habitue::signal::Topic;
 
+use super::Case;
 use super::bench::{Member, PATIENCE, append, definite, place, producer, read_all, record, sent};
 use super::broker::Broker;
 
-pub const CASES: &[(&str, fn(&Broker))] = &[
+pub const CASES: &[Case] = &[
     ("topics_are_made_and_described", topics),
     ("commits_have_no_floor_of_100_ms", no_floor),
     ("only_the_committed_is_read", committed_only),
@@ -18,7 +19,6 @@ pub const CASES: &[(&str, fn(&Broker))] = &[
     ("a_restart_ends_the_open_transaction", reopened),
     ("an_abort_with_records_in_flight_returns", abort_in_flight),
     ("a_record_too_large_forces_an_abort", too_large),
-    ("a_position_not_held_is_named", out_of_range),
     ("records_of_8_mib_pass", large_records),
 ];
 
@@ -181,18 +181,6 @@ fn too_large(broker: &Broker) {
     assert_eq!(read_all(&small, alerts), ["small"]);
 }
 
-fn out_of_range(broker: &Broker) {
-    let log = broker.log(1);
-    let purchases = place(Topic::Purchases, 0);
-    append(&log, &[record(purchases, "a")]);
-    let mut reader = log.reader().unwrap();
-    let expected = LogError::OutOfRange { place: purchases, offset: 7, low: 0, high: 1 };
-    assert_eq!(reader.assign(&[(purchases, 7)]), Err(expected.clone()));
-    let mut member = Member::new(log.consumer(Group::Customer, "m").unwrap());
-    member.accept();
-    assert_eq!(member.consumer.fetch(&[(purchases, 7)]), Err(expected));
-}
-
 fn large_records(broker: &Broker) {
     let mut config = broker.config();
     config.record_bytes_max = 9 << 20;
@@ -204,6 +192,6 @@ fn large_records(broker: &Broker) {
     let mut member = Member::new(log.consumer(Group::Customer, "m").unwrap());
     member.accept();
     member.consumer.fetch(&[(purchases, 0)]).unwrap();
-    member.to_end(purchases);
+    member.read_to_end(purchases);
     assert_eq!(member.read.len(), 2);
 }

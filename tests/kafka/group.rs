@@ -9,10 +9,11 @@ use habitue::edge::log::{Appender, Group, GroupConsumer, Log, LogError, Place, P
 use habitue::signal::Topic;
 use rdkafka::consumer::ConsumerGroupMetadata;
 
+use super::Case;
 use super::bench::{Member, PATIENCE, append, definite, place, producer, record, sent, until};
 use super::broker::Broker;
 
-pub const CASES: &[(&str, fn(&Broker))] = &[
+pub const CASES: &[Case] = &[
     ("the_generation_holds_until_release", generation),
     ("partition_p_of_all_topics_stays_together", together),
     ("an_end_is_told_for_each_topic", at_end),
@@ -150,7 +151,7 @@ fn at_end(broker: &Broker) {
     definite(|| member.consumer.fetch(&[(purchases, 0), (engagements, 0), (feedback, 0)]));
     assert!(INPUTS.iter().all(|topic| !member.consumer.at_end(place(*topic, 1))));
     // Two topics end at the same offset, the third at once.
-    [purchases, engagements, feedback].iter().for_each(|at| member.to_end(*at));
+    [purchases, engagements, feedback].iter().for_each(|at| member.read_to_end(*at));
     assert_eq!(member.read.len(), 2);
     append(&log, &[record(engagements, "c")]);
     until("the record", || {
@@ -158,7 +159,7 @@ fn at_end(broker: &Broker) {
         (member.read.len() == 3).then_some(())
     });
     assert!(member.consumer.at_end(purchases) && member.consumer.at_end(feedback));
-    member.to_end(engagements);
+    member.read_to_end(engagements);
     // Not while something committed is still to be read.
     let mut appender = log.appender().unwrap();
     for _ in 0..20 {
@@ -169,7 +170,7 @@ fn at_end(broker: &Broker) {
             member.poll();
             (member.read.len() == expected).then_some(())
         });
-        member.to_end(feedback);
+        member.read_to_end(feedback);
     }
 }
 
@@ -184,7 +185,7 @@ fn at_end_after_abort(broker: &Broker) {
     let mut member = member(&log, "m");
     member.accept();
     definite(|| member.consumer.fetch(&[(purchases, 0), (engagements, 0), (feedback, 0)]));
-    [purchases, engagements, feedback].iter().for_each(|at| member.to_end(*at));
+    [purchases, engagements, feedback].iter().for_each(|at| member.read_to_end(*at));
     assert_eq!(member.read.len(), 2);
     // What is not committed lies behind the end.
     sent(&mut producer, &[record(engagements, "b")]);
@@ -197,7 +198,7 @@ fn at_end_after_abort(broker: &Broker) {
         member.poll();
         (member.values(engagements) == ["a", "b"]).then_some(())
     });
-    member.to_end(engagements);
+    member.read_to_end(engagements);
 }
 
 fn lead(broker: &Broker) {
@@ -211,7 +212,7 @@ fn lead(broker: &Broker) {
     }
     assert!(market.read.is_empty());
     definite(|| market.consumer.fetch(&[(facts[1], 0)]));
-    market.to_end(facts[1]);
+    market.read_to_end(facts[1]);
     assert_eq!(market.values(facts[1]), ["a"]);
     assert_eq!(market.read.len(), 1);
     assert!(matches!(market.consumer.fetch(&[(place(Topic::Facts, 7), 0)]), Err(LogError::Fatal(_))));
@@ -224,17 +225,17 @@ fn moved(broker: &Broker) {
     let mut member = member(&log, "m");
     member.accept();
     definite(|| member.consumer.fetch(&[(purchases, 1)]));
-    member.to_end(purchases);
+    member.read_to_end(purchases);
     assert_eq!(member.values(purchases), ["b", "c"]);
     member.read.clear();
     definite(|| member.consumer.fetch(&[(purchases, 0)]));
     assert!(!member.consumer.at_end(purchases));
-    member.to_end(purchases);
+    member.read_to_end(purchases);
     assert_eq!(member.values(purchases), ["a", "b", "c"]);
     // Given up and taken again.
     member.read.clear();
     definite(|| member.consumer.fetch(&[(purchases, 2)]));
-    member.to_end(purchases);
+    member.read_to_end(purchases);
     assert_eq!(member.values(purchases), ["c"]);
 }
 
@@ -263,8 +264,8 @@ fn pausing(broker: &Broker) {
         }
         (member.read.len() >= COUNT).then_some(())
     });
-    member.to_end(purchases);
-    member.to_end(engagements);
+    member.read_to_end(purchases);
+    member.read_to_end(engagements);
     let expected: Vec<String> = (0..COUNT).map(|at| at.to_string()).collect();
     assert_eq!(member.values(purchases), expected);
 }

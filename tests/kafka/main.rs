@@ -5,10 +5,15 @@
 //! Starts one broker for the run and stops it at the end, or takes the one at HABITUE_KAFKA=host:port.
 //! Without HABITUE_KAFKA_TESTS nothing runs, and says so; in CI it is always set.
 
+#![allow(clippy::unwrap_used)]
+
 mod bench;
 mod broker;
 mod client;
+mod conformance;
 mod group;
+#[path = "../log/mod.rs"]
+mod log;
 mod restart;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,10 +22,12 @@ use std::time::Instant;
 
 use broker::Broker;
 
-type Case = (&'static str, fn(&Broker));
+pub type Case = (&'static str, fn(&Broker));
 
 fn cases() -> Vec<Case> {
-    [client::CASES, group::CASES, restart::CASES].concat()
+    let mut cases = conformance::cases();
+    cases.extend([client::CASES, group::CASES, restart::CASES].concat());
+    cases
 }
 
 fn main() -> ExitCode {

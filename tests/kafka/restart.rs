@@ -9,10 +9,11 @@ use habitue::edge::kafka::{KafkaConfig, KafkaLog};
 use habitue::edge::log::{Group, GroupConsumer, Log, LogError, Producer, Rebalance};
 use habitue::signal::Topic;
 
+use super::Case;
 use super::bench::{Member, place, producer, read_all, record, sent, until};
 use super::broker::Broker;
 
-pub const CASES: &[(&str, fn(&Broker))] =
+pub const CASES: &[Case] =
     &[("a_killed_member_comes_back", killed), ("a_frozen_member_commits_nothing", frozen)];
 
 const CHILD: &str = "HABITUE_KAFKA_TESTS_CHILD";
@@ -171,7 +172,10 @@ fn frozen(broker: &Broker) {
     assert_eq!(read_all(&log, place(Topic::Journal, 0)), Vec::<String>::new());
     // Thawed, it joins again and gets its share.
     until("a revocation", || match other.poll() {
-        Some(Rebalance::Revoked(partitions)) => Some(other.consumer.release(&partitions).unwrap()),
+        Some(Rebalance::Revoked(partitions)) => {
+            other.consumer.release(&partitions).unwrap();
+            Some(())
+        }
         _ => None,
     });
     let begun = Instant::now();

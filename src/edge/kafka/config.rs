@@ -15,7 +15,7 @@ use crate::edge::log::{Group, LogError};
 pub struct KafkaConfig {
     /// `host:port`, several with commas.
     pub brokers: String,
-    /// Consumer groups are `<group>-customer` and `<group>-market`.
+    /// Consumer groups are `<group>-customer` and `<group>-market`, transactional ids begin with `<group>/`.
     pub group: String,
     /// This instance's name; as client id it stands in the broker's log and metrics.
     pub instance: String,
@@ -33,6 +33,9 @@ pub struct KafkaConfig {
     pub transaction_timeout_ms: u32,
     /// A member silent for this long has lost its partitions, in milliseconds.
     pub session_timeout_ms: u32,
+    /// A member that has not polled for this long has lost its partitions though its process lives, in
+    /// milliseconds; not below the session.
+    pub poll_interval_ms_max: u32,
     /// Longest that the broker holds back an answer that would be empty, in milliseconds.
     pub fetch_wait_ms_max: u32,
     /// Read-ahead of one consumer over all its partitions, in KiB.
@@ -57,6 +60,7 @@ impl Default for KafkaConfig {
             request_timeout_ms: 10_000,
             transaction_timeout_ms: 3_000,
             session_timeout_ms: 6_000,
+            poll_interval_ms_max: 30_000,
             fetch_wait_ms_max: 5,
             read_ahead_kib: 16_384,
             record_bytes_max: 16 * 1024 * 1024,
@@ -224,6 +228,7 @@ impl KafkaConfig {
             .set("group.instance.id", member)
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", self.session_timeout_ms.to_string())
+            .set("max.poll.interval.ms", self.poll_interval_ms_max.to_string())
             // A member learns of a rebalance by its heartbeat.
             .set("heartbeat.interval.ms", "500")
             .set("enable.partition.eof", "true");
@@ -254,9 +259,11 @@ impl KafkaConfig {
     }
 
     pub(crate) fn transactional(&self, transactional_id: &str) -> ClientConfig {
-        let mut config = self.writing(transactional_id);
+        // One name space for each group: two logs on one cluster do not fence one another.
+        let id = format!("{}/{transactional_id}", self.group);
+        let mut config = self.writing(&id);
         config
-            .set("transactional.id", transactional_id)
+            .set("transactional.id", &id)
             .set("transaction.timeout.ms", self.transaction_timeout_ms.to_string());
         self.with_overrides(config)
     }

@@ -27,6 +27,9 @@ use crate::signal::Topic;
 /// Most records handed over by one poll.
 const RECORDS_MAX: usize = 256;
 
+/// A client that was told to give up everything has ended within this time.
+const CLOSED_AFTER: Duration = Duration::from_millis(500);
+
 /// One member; used by one thread.
 pub struct KafkaConsumer {
     client: BaseConsumer<GroupContext>,
@@ -45,6 +48,8 @@ struct GroupContext {
     /// Text of the last error event: at a partition's end it holds the offset.
     reason: Mutex<String>,
     closing: AtomicBool,
+    /// Closing, and has given the one answer that this takes.
+    given_up: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -74,8 +79,7 @@ impl ConsumerContext for GroupContext {
         let partitions: Vec<u32> = list.elements().iter().map(|at| at.partition() as u32).collect();
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Relaxed) {
-            let all = client.assignment().unwrap_or_default();
-            answered(client.incremental_unassign(&all));
+            self.answer_closing(client);
         } else if partitions.is_empty() && assigned {
             answered(client.incremental_assign(list));
         } else if partitions.is_empty() {
@@ -86,6 +90,23 @@ impl ConsumerContext for GroupContext {
             lock(&self.events).push_back(Rebalance::Lost(partitions));
         } else {
             lock(&self.events).push_back(Rebalance::Revoked(partitions));
+        }
+    }
+}
+
+impl GroupContext {
+    /// A client that closes takes any answer as giving up everything, and one is enough. It then answers
+    /// no more calls at all, while an older rebalance may still lie in its queue: to answer that too would
+    /// wait for ever.
+    fn answer_closing(&self, client: &BaseConsumer<GroupContext>) {
+        if self.given_up.swap(true, Ordering::Relaxed) {
+            let deadline = Instant::now() + CLOSED_AFTER;
+            while !client.closed() && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        if !client.closed() {
+            answered(client.incremental_unassign(&TopicPartitionList::new()));
         }
     }
 }
@@ -267,11 +288,10 @@ impl GroupConsumer for KafkaConsumer {
     }
 
     fn fetch(&mut self, from: &[(Place, u64)]) -> Result<(), LogError> {
-        for (place, offset) in from {
+        for (place, _) in from {
             if !self.owned.contains(&place.partition) {
                 return Err(LogError::Fatal(format!("{place:?} is not owned: {:?} is not", self.lead)));
             }
-            in_range(&self.client, &self.shared, *place, *offset)?;
         }
         let (moved, added): (Vec<_>, Vec<_>) = from.iter().partition(|(place, _)| self.ends.reads(*place));
         self.seek(&moved)?;
@@ -331,12 +351,19 @@ impl GroupConsumer for KafkaConsumer {
 }
 
 impl Drop for KafkaConsumer {
-    /// The client's own drop waits for the group's last rebalance, which nobody would answer.
+    /// The client's own drop waits for every rebalance to be answered, and nobody would.
     fn drop(&mut self) {
         self.client.context().closing.store(true, Ordering::Relaxed);
-        if self.asked.is_some() || !lock(&self.client.context().events).is_empty() {
-            let all = self.client.assignment().unwrap_or_default();
-            answered(self.client.incremental_unassign(&all));
+        let unanswered = self.asked.take().or_else(|| lock(&self.client.context().events).pop_front());
+        match unanswered {
+            None => {}
+            Some(Rebalance::Assigned(_)) => {
+                answered(self.client.incremental_assign(&TopicPartitionList::new()));
+            }
+            Some(Rebalance::Revoked(_) | Rebalance::Lost(_)) => {
+                let places = self.ends.positions().map(|(place, _)| place);
+                answered(self.client.incremental_unassign(&self.shared.names.list(places)));
+            }
         }
     }
 }

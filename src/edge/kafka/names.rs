@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn every_topic_has_its_name_and_back() {
         let given = BTreeMap::from([("purchases".to_string(), "shop.orders".to_string())]);
-        let names = Names::new("x.", &given).unwrap();
+        let names = Names::new("x.", &given).expect("known names");
         assert_eq!(names.of(Topic::Purchases), "shop.orders");
         assert_eq!(names.of(Topic::AlertsFast), "x.alerts-fast");
         for topic in Topic::ALL {

@@ -132,6 +132,12 @@ impl KafkaProducer {
         Ok(KafkaProducer { client, shared, transactional_id: transactional_id.into() })
     }
 
+    /// Whether the client is beyond use; what becomes of single records then says less.
+    fn fatal(&self) -> Option<LogError> {
+        let (code, reason) = self.client.client().fatal_error()?;
+        Some(LogError::Fatal(format!("{code}: {reason}")))
+    }
+
     fn timeout(&self) -> Duration {
         self.shared.config.request_timeout()
     }
@@ -150,13 +156,16 @@ impl Producer for KafkaProducer {
     }
 
     fn send(&mut self, record: &Outgoing) -> Result<(), LogError> {
-        send(&self.client, &self.shared, record)
+        send(&self.client, &self.shared, record).map_err(|error| match error {
+            LogError::Retry(_) => error,
+            other => self.fatal().unwrap_or(other),
+        })
     }
 
     fn drain(&mut self, wait: Duration) -> Result<bool, LogError> {
         let drained = drain(&self.client, wait);
         match self.client.context().delivered().first_error.clone() {
-            Some(error) => Err(error),
+            Some(error) => Err(self.fatal().unwrap_or(error)),
             None => Ok(drained),
         }
     }
@@ -167,11 +176,11 @@ impl Producer for KafkaProducer {
 
     fn send_offsets(
         &mut self,
-        group: Group,
+        // The metadata names it.
+        _group: Group,
         offsets: &[(Place, u64)],
         metadata: &Arc<ConsumerGroupMetadata>,
     ) -> Result<(), LogError> {
-        debug_assert!(!offsets.is_empty(), "an empty list of {group:?} skips the check of the generation");
         let list = self.shared.names.list_at(offsets.iter().copied())?;
         self.client
             .send_offsets_to_transaction(&list, metadata, self.timeout())
