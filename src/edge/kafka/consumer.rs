@@ -172,8 +172,9 @@ impl KafkaConsumer {
         self.shared.names.list(places.iter().copied().filter(|place| self.ends.reads(*place)))
     }
 
-    /// Moves places that are read already. Never by giving them up and adding them anew: while a
-    /// revocation waits, giving anything up would answer it.
+    /// Moves places that are read already. Not by giving them up and adding them anew: while a revocation
+    /// waits, giving anything up would answer it. Only a place whose position was refused cannot be moved
+    /// in another way.
     fn seek(&mut self, from: &[(Place, u64)]) -> Result<(), LogError> {
         if from.is_empty() {
             return Ok(());
@@ -183,10 +184,22 @@ impl KafkaConsumer {
             .client
             .seek_partitions(list, self.shared.config.request_timeout())
             .map_err(|e| error::question("seek", e))?;
-        for at in done.elements() {
-            at.error().map_err(|e| error::question("seek", e))?;
+        let failed = |(place, _): &&(Place, u64)| {
+            let at = done.find_partition(self.shared.names.of(place.topic), place.partition as i32);
+            at.is_none_or(|at| at.error().is_err())
+        };
+        let standing: Vec<(Place, u64)> = from.iter().filter(failed).copied().collect();
+        if standing.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        if self.asked.is_some() || !lock(&self.client.context().events).is_empty() {
+            return Err(LogError::Retry("a rebalance waits for its answer".into()));
+        }
+        let anew = self.shared.names.list_at(standing.iter().copied())?;
+        self.client
+            .incremental_unassign(&self.shared.names.list(standing.iter().map(|(place, _)| *place)))
+            .and_then(|()| self.client.incremental_assign(&anew))
+            .map_err(|e| error::question("seek", e))
     }
 }
 
