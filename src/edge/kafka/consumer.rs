@@ -38,6 +38,8 @@ pub struct KafkaConsumer {
     owned: BTreeSet<u32>,
     /// Handed over, waiting for its answer.
     asked: Option<Rebalance>,
+    /// The client forgets it of a place that is given up.
+    paused: BTreeSet<Place>,
     ends: Ends,
 }
 
@@ -125,7 +127,15 @@ impl KafkaConsumer {
                 .map_err(error::creation)?;
         let lead = group.lead();
         client.subscribe(&[shared.names.of(lead)]).map_err(|e| error::question("subscribe", e))?;
-        Ok(KafkaConsumer { client, shared, lead, owned: BTreeSet::new(), asked: None, ends: Ends::default() })
+        Ok(KafkaConsumer {
+            client,
+            shared,
+            lead,
+            owned: BTreeSet::new(),
+            asked: None,
+            paused: BTreeSet::new(),
+            ends: Ends::default(),
+        })
     }
 
     /// The next rebalance, unless one still waits for its answer.
@@ -199,7 +209,10 @@ impl KafkaConsumer {
         self.client
             .incremental_unassign(&self.shared.names.list(standing.iter().map(|(place, _)| *place)))
             .and_then(|()| self.client.incremental_assign(&anew))
-            .map_err(|e| error::question("seek", e))
+            .map_err(|e| error::question("seek", e))?;
+        let paused: Vec<Place> =
+            standing.iter().map(|(place, _)| *place).filter(|place| self.paused.contains(place)).collect();
+        self.pause(&paused)
     }
 }
 
@@ -296,6 +309,7 @@ impl GroupConsumer for KafkaConsumer {
             .map_err(|e| error::question("release", e))?;
         self.asked = None;
         self.owned.retain(|partition| !partitions.contains(partition));
+        self.paused.retain(|place| !partitions.contains(&place.partition));
         self.ends.forget(&places);
         Ok(())
     }
@@ -320,11 +334,15 @@ impl GroupConsumer for KafkaConsumer {
     }
 
     fn pause(&mut self, places: &[Place]) -> Result<(), LogError> {
-        self.client.pause(&self.list(places)).map_err(|e| error::question("pause", e))
+        self.client.pause(&self.list(places)).map_err(|e| error::question("pause", e))?;
+        self.paused.extend(places.iter().filter(|place| self.ends.reads(**place)));
+        Ok(())
     }
 
     fn resume(&mut self, places: &[Place]) -> Result<(), LogError> {
-        self.client.resume(&self.list(places)).map_err(|e| error::question("resume", e))
+        self.client.resume(&self.list(places)).map_err(|e| error::question("resume", e))?;
+        self.paused.retain(|place| !places.contains(place));
+        Ok(())
     }
 
     fn at_end(&self, place: Place) -> bool {
