@@ -1,8 +1,8 @@
 //! The broker of this run, and a cluster's worth of topics for each test.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use habitue::edge::kafka::{KafkaConfig, KafkaLog, TopicPlan};
@@ -14,14 +14,29 @@ pub struct Broker {
     folder: Option<PathBuf>,
 }
 
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/broker.sh");
+
 fn script(arguments: &[&str]) -> Result<String, String> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/broker.sh");
     let output =
-        Command::new(script).args(arguments).output().map_err(|error| format!("{script}: {error}"))?;
+        Command::new(SCRIPT).args(arguments).output().map_err(|error| format!("{SCRIPT}: {error}"))?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_string())
+}
+
+/// A run that is killed takes its broker along, within a second.
+fn stop_with_us(folder: &Path) -> Result<(), String> {
+    Command::new("sh")
+        .args(["-c", r#"while kill -0 "$0" 2>/dev/null; do sleep 1; done; "$1" stop "$2"; rm -rf "$2""#])
+        .args([std::process::id().to_string(), SCRIPT.to_string()])
+        .arg(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map(drop)
+        .map_err(|error| format!("sh: {error}"))
 }
 
 impl Broker {
@@ -31,6 +46,7 @@ impl Broker {
         }
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-{}", std::process::id()));
         let address = script(&["start", &folder.to_string_lossy()])?;
+        stop_with_us(&folder)?;
         Ok(Broker { address, folder: Some(folder) })
     }
 
@@ -70,6 +86,7 @@ impl Drop for Broker {
     fn drop(&mut self) {
         let Some(folder) = &self.folder else { return };
         match script(&["stop", &folder.to_string_lossy()]) {
+            // Or the watcher has done so already.
             Ok(_) => drop(std::fs::remove_dir_all(folder)),
             Err(error) => eprintln!("the broker in {} did not stop: {error}", folder.display()),
         }

@@ -163,7 +163,7 @@ stop() {
     running "$dir" || { rm -f "$dir/pid"; return 0; }
     kill "-$signal" "$(<"$dir/pid")"
     for _ in $(seq 300); do
-        running "$dir" || { rm -f "$dir/pid"; mv "$dir/broker.log" "$dir/broker.log.1"; return 0; }
+        running "$dir" || { rm -f "$dir/pid"; mv -f "$dir/broker.log" "$dir/broker.log.1" 2>/dev/null || true; return 0; }
         sleep 0.1
     done
     fail "the broker did not end within 30 s"

@@ -38,6 +38,8 @@ pub struct KafkaConsumer {
     owned: BTreeSet<u32>,
     /// Handed over, waiting for its answer.
     asked: Option<Rebalance>,
+    /// The client forgets it of a place that is given up.
+    paused: BTreeSet<Place>,
     ends: Ends,
 }
 
@@ -125,7 +127,15 @@ impl KafkaConsumer {
                 .map_err(error::creation)?;
         let lead = group.lead();
         client.subscribe(&[shared.names.of(lead)]).map_err(|e| error::question("subscribe", e))?;
-        Ok(KafkaConsumer { client, shared, lead, owned: BTreeSet::new(), asked: None, ends: Ends::default() })
+        Ok(KafkaConsumer {
+            client,
+            shared,
+            lead,
+            owned: BTreeSet::new(),
+            asked: None,
+            paused: BTreeSet::new(),
+            ends: Ends::default(),
+        })
     }
 
     /// The next rebalance, unless one still waits for its answer.
@@ -172,8 +182,9 @@ impl KafkaConsumer {
         self.shared.names.list(places.iter().copied().filter(|place| self.ends.reads(*place)))
     }
 
-    /// Moves places that are read already. Never by giving them up and adding them anew: while a
-    /// revocation waits, giving anything up would answer it.
+    /// Moves places that are read already. Not by giving them up and adding them anew: while a revocation
+    /// waits, giving anything up would answer it. Only a place whose position was refused cannot be moved
+    /// in another way.
     fn seek(&mut self, from: &[(Place, u64)]) -> Result<(), LogError> {
         if from.is_empty() {
             return Ok(());
@@ -183,10 +194,25 @@ impl KafkaConsumer {
             .client
             .seek_partitions(list, self.shared.config.request_timeout())
             .map_err(|e| error::question("seek", e))?;
-        for at in done.elements() {
-            at.error().map_err(|e| error::question("seek", e))?;
+        let failed = |(place, _): &&(Place, u64)| {
+            let at = done.find_partition(self.shared.names.of(place.topic), place.partition as i32);
+            at.is_none_or(|at| at.error().is_err())
+        };
+        let standing: Vec<(Place, u64)> = from.iter().filter(failed).copied().collect();
+        if standing.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        if self.asked.is_some() || !lock(&self.client.context().events).is_empty() {
+            return Err(LogError::Retry("a rebalance waits for its answer".into()));
+        }
+        let anew = self.shared.names.list_at(standing.iter().copied())?;
+        self.client
+            .incremental_unassign(&self.shared.names.list(standing.iter().map(|(place, _)| *place)))
+            .and_then(|()| self.client.incremental_assign(&anew))
+            .map_err(|e| error::question("seek", e))?;
+        let paused: Vec<Place> =
+            standing.iter().map(|(place, _)| *place).filter(|place| self.paused.contains(place)).collect();
+        self.pause(&paused)
     }
 }
 
@@ -283,6 +309,7 @@ impl GroupConsumer for KafkaConsumer {
             .map_err(|e| error::question("release", e))?;
         self.asked = None;
         self.owned.retain(|partition| !partitions.contains(partition));
+        self.paused.retain(|place| !partitions.contains(&place.partition));
         self.ends.forget(&places);
         Ok(())
     }
@@ -307,11 +334,15 @@ impl GroupConsumer for KafkaConsumer {
     }
 
     fn pause(&mut self, places: &[Place]) -> Result<(), LogError> {
-        self.client.pause(&self.list(places)).map_err(|e| error::question("pause", e))
+        self.client.pause(&self.list(places)).map_err(|e| error::question("pause", e))?;
+        self.paused.extend(places.iter().filter(|place| self.ends.reads(**place)));
+        Ok(())
     }
 
     fn resume(&mut self, places: &[Place]) -> Result<(), LogError> {
-        self.client.resume(&self.list(places)).map_err(|e| error::question("resume", e))
+        self.client.resume(&self.list(places)).map_err(|e| error::question("resume", e))?;
+        self.paused.retain(|place| !places.contains(place));
+        Ok(())
     }
 
     fn at_end(&self, place: Place) -> bool {

@@ -136,7 +136,8 @@ pub trait GroupConsumer: Send {
     type Metadata;
 
     /// Serves the group, and hands over at most a few records through `each`, waiting up to `wait`
-    /// for the first. A rebalance is returned once and then waits for its answer.
+    /// for the first. A rebalance is returned once and then waits for its answer. What was handed over
+    /// before an error, or before the rebalance, stays handed over.
     fn poll(
         &mut self,
         wait: Duration,
@@ -147,8 +148,9 @@ pub trait GroupConsumer: Send {
     fn accept(&mut self, partitions: &[u32]) -> Result<(), LogError>;
     /// Answers `Revoked` and `Lost`: gives up the lead partitions and all that was fetched with them.
     fn release(&mut self, partitions: &[u32]) -> Result<(), LogError>;
-    /// Begins to read places at offsets, of any topic, each in a partition that is owned. A place that
-    /// is read already goes on at the offset given.
+    /// Begins to read places at offsets, of any topic, each in a partition that is owned. Moves those
+    /// that are read already; what is paused stays paused. A place that is `OutOfRange` is not read again
+    /// until it is fetched anew.
     fn fetch(&mut self, from: &[(Place, u64)]) -> Result<(), LogError>;
     /// Holds back and lets go. May throw away what was read ahead, never loses it.
     fn pause(&mut self, places: &[Place]) -> Result<(), LogError>;
