@@ -36,7 +36,8 @@ fn sim_config(seed: u64, faults: Faults) -> SimConfig {
 
 /// `forgetful`: customers expire and are evicted and erased, so that totals are not those of all time.
 fn engine_config(forgetful: bool) -> engine::Config {
-    let mut config = engine::Config { lateness_ms: LATENESS_MS, dedupe_ids: 4096, ..engine::Config::default() };
+    let mut config =
+        engine::Config { lateness_ms: LATENESS_MS, dedupe_ids: 4096, ..engine::Config::default() };
     if forgetful {
         config.customer_retention_ms = 15_000;
         config.customers_max = 9;
@@ -73,7 +74,7 @@ fn live(seed: u64, rate: f64, forgetful: bool) -> World {
             traffic.write(&log);
         }
         if chaos.below(6) == 0 {
-            log.advance(chaos.below(25));
+            world.advance(chaos.below(25));
         }
         if rate > 0.0 {
             trouble(&mut world, &mut chaos);
@@ -97,7 +98,7 @@ fn trouble(world: &mut World, chaos: &mut Rng) {
             }
         }
         4 => world.zombies.clear(),
-        5 => world.log.advance(7_000),
+        5 => world.advance(7_000),
         6..16 if world.instances.get(number).is_none_or(Option::is_none) => world.start(number),
         _ => {}
     }
@@ -114,7 +115,7 @@ fn calm(world: &mut World) {
     }
     for round in 0..60_000_u64 {
         if round % 5 == 0 {
-            world.log.advance(5);
+            world.advance(5);
         }
         world.turn();
         if round % 500 == 499 && world.is_settled(PARTITIONS) {
@@ -127,7 +128,12 @@ fn calm(world: &mut World) {
         world.log.owners(Group::Customer),
         world.refused,
         world.restarts,
-        world.instances.iter().flatten().map(|i| i.customer.apply.restoring().collect::<Vec<_>>()).collect::<Vec<_>>()
+        world
+            .instances
+            .iter()
+            .flatten()
+            .map(|i| i.customer.apply.restoring().collect::<Vec<_>>())
+            .collect::<Vec<_>>()
     );
 }
 
@@ -148,7 +154,10 @@ fn check(seed: u64, world: &mut World, forgetful: bool) {
         let cut = dice.below(story.entries.len() as u64 + 1) as usize;
         let followed = replay::replay_is_equality(&story, cut);
         let position = story.entries.last().map_or(0, |(offset, _)| offset + 1);
-        assert!(verified.freeze(position).encode().0 == followed, "verify and follow end in different states");
+        assert!(
+            verified.freeze(position).encode().0 == followed,
+            "verify and follow end in different states"
+        );
         if !forgetful {
             assert_eq!(replay::totals_of(&verified), story.recount(), "totals per customer");
         }

@@ -1,6 +1,7 @@
 //! Instances of the whole service on one simulated log, driven turn by turn from a seed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,11 +24,12 @@ use habitue::math::rng::Rng;
 
 pub const MODELS: u32 = 8;
 
-pub struct SimClock(pub SimLog);
+/// The log's time, kept apart: records are handed over under the log's lock.
+pub struct SimClock(pub AtomicI64);
 
 impl Clock for SimClock {
     fn now_ms(&self) -> TimeMs {
-        self.0.now_ms()
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -57,17 +59,6 @@ impl MemoryStore {
 
     pub fn written(&self) -> u64 {
         self.inner.lock().unwrap().written
-    }
-
-    /// Positions of a partition's snapshots, oldest first.
-    pub fn all(&self, stage: &str, partition: u32) -> Vec<(u64, Vec<u8>)> {
-        let inner = self.inner.lock().unwrap();
-        let of = inner.snapshots.iter().filter(|((s, p, _), _)| s == stage && *p == partition);
-        of.map(|((_, _, position), bytes)| (*position, bytes.clone())).collect()
-    }
-
-    pub fn clear(&self) {
-        self.inner.lock().unwrap().snapshots.clear();
     }
 }
 
@@ -102,7 +93,11 @@ impl SnapshotStore for MemoryStore {
 
     fn get(&self, stage: &str, partition: u32, position: u64) -> Result<Vec<u8>, String> {
         let inner = self.inner.lock().unwrap();
-        inner.snapshots.get(&(stage.to_owned(), partition, position)).cloned().ok_or("no such snapshot".into())
+        inner
+            .snapshots
+            .get(&(stage.to_owned(), partition, position))
+            .cloned()
+            .ok_or("no such snapshot".into())
     }
 }
 
@@ -140,7 +135,6 @@ impl<S: Stage<SimLog>> Pair<S> {
 
 /// One process.
 pub struct Instance {
-    pub name: String,
     pub customer: Pair<CustomerStage<SimLog>>,
     pub market: Pair<MarketStage<SimLog>>,
     reader: SharedReader<SimLog>,
@@ -148,6 +142,7 @@ pub struct Instance {
 
 pub struct World {
     pub log: SimLog,
+    clock: Arc<SimClock>,
     pub store: Arc<MemoryStore>,
     pub wire: Arc<Wire>,
     pub engine: Arc<engine::Config>,
@@ -162,10 +157,17 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, log: SimLog, store: MemoryStore, engine: engine::Config, config: ShardConfig) -> World {
+    pub fn new(
+        seed: u64,
+        log: SimLog,
+        store: MemoryStore,
+        engine: engine::Config,
+        config: ShardConfig,
+    ) -> World {
         let schemas = SchemaSet::new(Vec::<(u32, String)>::new()).unwrap();
         let wire = Wire::new(schemas, [WireForm::ConfluentAvro; 3], WireForm::ConfluentAvro).unwrap();
         World {
+            clock: Arc::new(SimClock(AtomicI64::new(log.now_ms()))),
             log,
             store: Arc::new(store),
             wire: Arc::new(wire),
@@ -196,7 +198,7 @@ impl World {
         let environment = Environment {
             log: self.log.clone(),
             store: Arc::clone(&self.store) as Arc<dyn SnapshotStore>,
-            clock: Arc::new(SimClock(self.log.clone())),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             shared: Arc::clone(&shared),
             wire: Arc::clone(&self.wire),
             config: Arc::new(ShardConfig { instance: name.to_owned(), ..self.config.clone() }),
@@ -205,11 +207,15 @@ impl World {
         let reader = SharedReader::new(&self.log, Arc::clone(&self.wire), shared)?;
         let market = MarketStage::new(environment.clone())?;
         Ok(Instance {
-            name: name.to_owned(),
             customer: Pair::new(CustomerStage::new(environment, None), format!("{name}-customer"))?,
             market: Pair::new(market, format!("{name}-market"))?,
             reader,
         })
+    }
+
+    pub fn advance(&self, time_ms: u64) {
+        self.log.advance(time_ms);
+        self.clock.0.store(self.log.now_ms(), Ordering::Relaxed);
     }
 
     fn note(&mut self, error: &ShardError) {
