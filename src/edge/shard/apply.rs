@@ -1,6 +1,6 @@
 //! The apply side of a shard: serves the group, applies records, seals batches, brings partitions back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,8 +63,11 @@ struct Flight {
     batch: Arc<Batch>,
     stage: FlightStage,
     frozen: Vec<(u32, Snapshot)>,
-    /// A partition of the batch was given up or lost since.
-    broken: bool,
+    /// Partitions of the batch that were given up or lost since. One may be owned again by now, with a
+    /// state and a committed offset that are not the batch's.
+    left: BTreeSet<u32>,
+    /// While in doubt: the committed offsets that mean that this very batch was committed.
+    hoped: Option<BTreeMap<u32, u64>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,12 +136,13 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
                 self.stats.commit_phase(CommitPhase::Commit, phases.commit);
                 self.commit(&leads);
             }
-            Report::Failed { number, error } if number == flight.batch.number => {
+            Report::Failed { number, error, leads } if number == flight.batch.number => {
                 tracing::warn!(number, %error, "a transaction failed");
                 if !matches!(error, LogError::Abort(_)) {
                     self.stats.transaction(Outcome::Indefinite);
                 }
                 flight.stage = FlightStage::InDoubt;
+                flight.hoped = leads;
             }
             _ => {}
         }
@@ -294,7 +298,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             self.owned.remove(partition);
             self.parts.remove(partition);
             if let Some(flight) = &mut self.flight {
-                flight.broken |= flight.batch.stands_on.contains_key(partition);
+                flight.left.insert(*partition);
             }
         }
         self.consumer.release(partitions)?;
@@ -436,7 +440,8 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             self.pack(partition, facts, now_ms, &mut batch.records);
         }
         let batch = Arc::new(batch);
-        self.flight = Some(Flight { batch, stage: FlightStage::Sealed, frozen, broken: false });
+        self.flight =
+            Some(Flight { batch, stage: FlightStage::Sealed, frozen, left: BTreeSet::new(), hoped: None });
     }
 
     /// Packs facts into records of at most the entry limit.
@@ -462,7 +467,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         if flight.stage != FlightStage::Sealed {
             return Ok(None);
         }
-        if flight.broken {
+        if !flight.left.is_empty() {
             self.start_over();
             return Ok(None);
         }
@@ -485,7 +490,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             let took_ms = u64::try_from(now_ms - written_ms).unwrap_or(0);
             self.stats.event_to_commit.observe(Duration::from_millis(took_ms));
         }
-        for (partition, next) in leads {
+        for (partition, next) in leads.iter().filter(|(partition, _)| !flight.left.contains(partition)) {
             if let Some(Owned::Live(live)) = self.owned.get_mut(partition) {
                 live.committed = *next;
             }
@@ -498,7 +503,9 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         }
     }
 
-    /// Section 4: a failed batch is definite by now; the committed offsets say which way.
+    /// A failed batch is definite by now; the committed offsets say which way. Offsets that have moved are
+    /// not enough: another owner may have moved them before this member heard of its loss. They must be
+    /// this batch's own.
     fn settle_doubt(&mut self) -> Result<(), ShardError> {
         let Some(flight) = &mut self.flight else { return Ok(()) };
         if flight.stage != FlightStage::InDoubt {
@@ -508,7 +515,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             .batch
             .stands_on
             .iter()
-            .filter(|(partition, _)| matches!(self.owned.get(partition), Some(Owned::Live(_))))
+            .filter(|(partition, _)| !flight.left.contains(partition))
             .map(|(partition, stands_on)| (*partition, *stands_on))
             .collect();
         if kept.is_empty() {
@@ -526,10 +533,14 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             .zip(committed)
             .map(|((partition, stands_on), committed)| (*partition, committed.unwrap_or(*stands_on)))
             .collect();
-        if kept.iter().all(|(partition, stands_on)| now[partition] == *stands_on) && !flight.broken {
+        if kept.iter().all(|(partition, stands_on)| now[partition] == *stands_on) && flight.left.is_empty() {
             flight.stage = FlightStage::Sealed;
             self.stats.transaction(Outcome::Retried);
-        } else if kept.iter().all(|(partition, stands_on)| now[partition] > *stands_on) {
+        } else if flight
+            .hoped
+            .as_ref()
+            .is_some_and(|hoped| now.iter().all(|(p, next)| hoped.get(p) == Some(next)))
+        {
             self.commit(&now);
         } else {
             self.start_over();
@@ -541,7 +552,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
     fn start_over(&mut self) {
         let Some(flight) = self.flight.take() else { return };
         self.stats.transaction(Outcome::Aborted);
-        for partition in flight.batch.partitions() {
+        for partition in flight.batch.partitions().filter(|partition| !flight.left.contains(partition)) {
             self.parts.remove(&partition);
             if let Some(owned) = self.owned.get_mut(&partition) {
                 *owned = Owned::Asking;

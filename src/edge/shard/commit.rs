@@ -12,8 +12,9 @@ use crate::edge::log::{Group, Log, LogError, Producer};
 pub enum Report {
     /// By partition: the new committed offset of the lead.
     Committed { number: u64, leads: BTreeMap<u32, u64>, phases: Phases },
-    /// Definitely ended by now, committed or not: read the committed offsets to know.
-    Failed { number: u64, error: LogError },
+    /// Definitely ended by now, committed or not: read the committed offsets to know. `leads` is what they
+    /// are if this very batch was committed; None where it cannot have been.
+    Failed { number: u64, error: LogError, leads: Option<BTreeMap<u32, u64>> },
 }
 
 /// Time spent, for the histograms, by a clock that the committer is given.
@@ -47,6 +48,8 @@ pub struct Committer<L: Log> {
     job: Option<(Arc<Batch>, L::Metadata)>,
     /// Why the batch at hand failed, while it is being made definite.
     failure: Option<LogError>,
+    /// Offsets handed to the transaction, from the moment it may be committed.
+    leads: Option<BTreeMap<u32, u64>>,
     phases: Phases,
     /// Elapsed time since an arbitrary moment.
     elapsed: Box<dyn Fn() -> Duration + Send>,
@@ -69,6 +72,7 @@ impl<L: Log> Committer<L> {
             phase: Phase::Init,
             job: None,
             failure: None,
+            leads: None,
             phases: Phases::default(),
             elapsed,
         }
@@ -118,6 +122,7 @@ impl<L: Log> Committer<L> {
             Phase::Idle => {}
             Phase::Begin => {
                 self.phases = Phases::default();
+                self.leads = None;
                 self.producer()?.begin()?;
                 self.phase = Phase::Send(0);
             }
@@ -129,10 +134,14 @@ impl<L: Log> Committer<L> {
             }
             Phase::Offsets => {
                 let offsets = self.offsets()?;
+                let lead = self.group.lead();
+                let leads = offsets.iter().filter(|(place, _)| place.topic == lead);
+                let leads = leads.map(|(place, next)| (place.partition, *next)).collect();
                 let group = self.group;
                 let metadata = self.job.as_ref().map(|(_, metadata)| metadata.clone());
                 let metadata = metadata.expect("a batch is at hand in this phase");
                 self.producer()?.send_offsets(group, &offsets, &metadata)?;
+                self.leads = Some(leads);
                 self.phase = Phase::Commit;
             }
             Phase::Commit => {
@@ -195,21 +204,9 @@ impl<L: Log> Committer<L> {
     }
 
     fn committed(&mut self) -> Option<Report> {
-        let (batch, _) = self.job.as_ref()?;
-        let batch = Arc::clone(batch);
-        let lead = self.group.lead();
-        let mut leads: BTreeMap<u32, u64> = batch
-            .offsets
-            .iter()
-            .filter(|(place, _)| place.topic == lead)
-            .map(|(place, next)| (place.partition, *next))
-            .collect();
-        for entry in &batch.entries {
-            let last = self.producer.as_ref().and_then(|producer| producer.last_offset(entry.place));
-            leads.insert(entry.place.partition, last.map_or(0, |last| last + 1));
-        }
-        self.job = None;
+        let (batch, _) = self.job.take()?;
         self.phase = Phase::Idle;
+        let leads = self.leads.take().unwrap_or_default();
         Some(Report::Committed { number: batch.number, leads, phases: self.phases })
     }
 
@@ -217,7 +214,7 @@ impl<L: Log> Committer<L> {
         let error = self.failure.take()?;
         let (batch, _) = self.job.take()?;
         self.phase = Phase::Idle;
-        Some(Report::Failed { number: batch.number, error })
+        Some(Report::Failed { number: batch.number, error, leads: self.leads.take() })
     }
 
     /// Chooses the way to a definite end. The commit call is never made twice.
