@@ -15,7 +15,7 @@ use crate::edge::log::{Group, LogError};
 pub struct KafkaConfig {
     /// `host:port`, several with commas.
     pub brokers: String,
-    /// Consumer groups are `<group>-customer` and `<group>-market`, transactional ids begin with `<group>-`.
+    /// Consumer groups are `<group>-customer` and `<group>-market`, transactional ids begin with `<group>/`.
     pub group: String,
     /// This instance's name; as client id it stands in the broker's log and metrics.
     pub instance: String,

@@ -141,7 +141,12 @@ mod tests {
         let mut other = wanted.clone();
         other.anomaly.cooldown_ms = 1;
         let Err(ServiceError::Guard(text)) = start(&log, &other, false) else { panic!("it must refuse") };
-        assert!(text.contains("analysis.anomaly.alert_cooldown: control says anomaly.cooldown_ms = 600000, the file says 1"), "{text}");
+        assert!(
+            text.contains(
+                "analysis.anomaly.alert_cooldown: control says anomaly.cooldown_ms = 600000, the file says 1"
+            ),
+            "{text}"
+        );
         assert!(text.contains("--apply-settings") && !text.contains("alert_risk_min"), "{text}");
         assert_eq!(start(&log, &other, true), Ok(other.clone()));
         assert_eq!(start(&log, &other, false), Ok(other));

@@ -87,14 +87,16 @@ pub fn run(config: &Config, apply_settings: bool) -> Result<(), ServiceError> {
     let token = token.map_err(|error| ServiceError::Configuration(error.to_string()))?.map(Arc::from);
     let shown = Shown { metrics: Arc::clone(&metrics), health: Arc::clone(&health), token };
     let server = Server::start(config.service.http, shown).map_err(|error| {
-        ServiceError::Configuration(format!("service.http: {} cannot be served: {error}", config.service.http))
+        ServiceError::Configuration(format!(
+            "service.http: {} cannot be served: {error}",
+            config.service.http
+        ))
     })?;
     tracing::info!(instance = config.service.instance, http = %server.address(), "starting");
     let snapshots = Arc::new(snapshots(config, runtime.handle().clone())?);
     let observed = Arc::new(Observed::new(metrics, Arc::clone(&health), snapshots));
-    let result = Service::start(config, apply_settings, &stop, &observed).and_then(|service| {
-        service.map_or(Ok(()), |service| service.until_stopped(&stop, &observed))
-    });
+    let result = Service::start(config, apply_settings, &stop, &observed)
+        .and_then(|service| service.map_or(Ok(()), |service| service.until_stopped(&stop, &observed)));
     if let Err(error) = &result {
         health.failed(&error.to_string());
     }
@@ -110,10 +112,7 @@ pub fn run(config: &Config, apply_settings: bool) -> Result<(), ServiceError> {
 ///
 /// # Errors
 /// `Configuration` where the folder cannot be used.
-pub fn snapshots(
-    config: &Config,
-    runtime: tokio::runtime::Handle,
-) -> Result<ObjectSnapshots, ServiceError> {
+pub fn snapshots(config: &Config, runtime: tokio::runtime::Handle) -> Result<ObjectSnapshots, ServiceError> {
     let folder = &config.snapshots.folder;
     let refuse = |error: String| {
         ServiceError::Configuration(format!("snapshots.folder: {}: {error}", folder.display()))
@@ -181,16 +180,17 @@ impl Service {
     ) -> Result<Option<Service>, ServiceError> {
         let engine = Arc::new(settings::engine(config));
         let wire = Arc::new(settings::wire(config)?);
-        let kafka =
-            kafka_config(config).map_err(|error| ServiceError::Configuration(error.to_string()))?;
-        let log =
-            KafkaLog::new(kafka).map_err(|error| ServiceError::Configuration(error.to_string()))?;
-        guards::topics(&log, config)?;
-        let models = log.partitions(Topic::Models)?.unwrap_or(1);
-        let rows_max = engine.analysis.anomaly.entities_max as usize * config.topics.market_partitions() as usize;
+        let kafka = kafka_config(config).map_err(|error| ServiceError::Configuration(error.to_string()))?;
+        let log = KafkaLog::new(kafka).map_err(|error| ServiceError::Configuration(error.to_string()))?;
+        let patience = Instant::now() + config.kafka.connect_timeout;
+        patiently(patience, stop, || guards::topics(&log, config))?;
+        let models = patiently(patience, stop, || Ok(log.partitions(Topic::Models)?))?.unwrap_or(1);
+        let rows_max =
+            engine.analysis.anomaly.entities_max as usize * config.topics.market_partitions() as usize;
         // What control does not say has the same value in every instance, whatever its file says.
         let shared = Arc::new(Shared::new(Epoch::new(Default::default(), models, rows_max)));
-        let mut reader = SharedReader::new(&log, Arc::clone(&wire), Arc::clone(&shared))?;
+        let new_reader = || Ok(SharedReader::new(&log, Arc::clone(&wire), Arc::clone(&shared))?);
+        let mut reader = patiently(patience, stop, new_reader)?;
         control::read_to_end(&mut reader, &shared, stop)?;
         if stop.is_set() {
             return Ok(None);
@@ -198,7 +198,7 @@ impl Service {
         let published = settings::published(config);
         let now_ms = WallClock.now_ms();
         control::agree(&log, &wire, (&mut reader, &shared), &published, apply_settings, now_ms)?;
-        guards::keys(&log, config.topics.partitions)?;
+        patiently(patience, stop, || guards::keys(&log, config.topics.partitions))?;
         if stop.is_set() {
             return Ok(None);
         }
@@ -284,15 +284,16 @@ impl Service {
         S::State: Shows,
     {
         let name = stage_name(S::GROUP);
-        let (group, instance) = (&config.kafka.group, &config.service.instance);
-        let transactional_id = format!("{group}-{name}-{instance}-{number}");
+        // The log puts the group in front. The same after a restart, so that it ends what was left open.
+        let transactional_id = format!("{name}-{}-{number}", config.service.instance);
         let (stop, report) = (stop.clone(), report.clone());
         let mut watcher = ShardWatcher::new(Arc::clone(observed));
         let shard = move || {
             let stage = stage()?;
             let log = stage.environment().log.clone();
             let begun = Instant::now();
-            let committer = Committer::new(log, S::GROUP, transactional_id, Box::new(move || begun.elapsed()));
+            let committer =
+                Committer::new(log, S::GROUP, transactional_id, Box::new(move || begun.elapsed()));
             run_shard(Apply::new(stage, true)?, committer, &stop, &mut watcher)?;
             Ok(())
         };
@@ -309,7 +310,8 @@ impl Service {
 
     /// Waits for the shards; the first fault stops them all and is the result.
     fn until_stopped(self, stop: &Stop, observed: &Observed) -> Result<(), ServiceError> {
-        let (mut running, mut result, begun, mut is_ready) = (self.shards.len(), Ok(()), Instant::now(), false);
+        let (mut running, mut result, begun, mut is_ready) =
+            (self.shards.len(), Ok(()), Instant::now(), false);
         while running > 0 {
             match self.results.recv_timeout(Duration::from_millis(100)) {
                 Ok(Ok(())) => running -= 1,
@@ -343,6 +345,26 @@ fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle
         .name(name.to_owned())
         .spawn(body)
         .map_err(|error| ServiceError::Failed(format!("thread {name} cannot start: {error}")))
+}
+
+/// Asks again while the broker says "not yet", as it does for a moment after topics were made, until
+/// `deadline` or a signal.
+fn patiently<T>(
+    deadline: Instant,
+    stop: &Stop,
+    mut ask: impl FnMut() -> Result<T, ServiceError>,
+) -> Result<T, ServiceError> {
+    loop {
+        match ask() {
+            Err(ServiceError::Broker(LogError::Retry(reason)))
+                if Instant::now() < deadline && !stop.is_set() =>
+            {
+                tracing::debug!(reason, "asking again");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            answer => return answer,
+        }
+    }
 }
 
 fn shards(config: &Config) -> usize {

@@ -124,11 +124,21 @@ mod tests {
         let (ours, theirs) = (shard(&config, 0), ShardConfig::default());
         assert_eq!(
             (ours.transaction_interval_ms, ours.batch_bytes_max, ours.record_bytes_max, ours.partitions),
-            (theirs.transaction_interval_ms, theirs.batch_bytes_max, theirs.record_bytes_max, theirs.partitions)
+            (
+                theirs.transaction_interval_ms,
+                theirs.batch_bytes_max,
+                theirs.record_bytes_max,
+                theirs.partitions
+            )
         );
         assert_eq!(
             (ours.snapshot_interval_ms, ours.snapshot_records, ours.idle_after_ms, ours.tick_interval_ms),
-            (theirs.snapshot_interval_ms, theirs.snapshot_records, theirs.idle_after_ms, theirs.tick_interval_ms)
+            (
+                theirs.snapshot_interval_ms,
+                theirs.snapshot_records,
+                theirs.idle_after_ms,
+                theirs.tick_interval_ms
+            )
         );
     }
 

@@ -11,16 +11,8 @@ use crate::engine::Partition;
 use crate::engine::snapshot::Opened;
 
 /// The columns of [`write`], in order.
-pub const COLUMNS: [&str; 8] = [
-    "customer",
-    "purchases",
-    "refunds",
-    "amount_minor",
-    "engagements",
-    "feedbacks",
-    "first_ms",
-    "last_ms",
-];
+pub const COLUMNS: [&str; 8] =
+    ["customer", "purchases", "refunds", "amount_minor", "engagements", "feedbacks", "first_ms", "last_ms"];
 
 /// Writes one line of CSV a customer, sorted by customer, under a head of [`COLUMNS`]. Money in minor units.
 /// Partitions without a snapshot are told of on standard error.
@@ -50,7 +42,8 @@ pub fn write(config: &Config, out: &mut dyn Write) -> Result<(), ServiceError> {
 
 fn read(config: &Config) -> Result<Vec<(Arc<str>, Profile)>, ServiceError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
-    let runtime = runtime.map_err(|error| ServiceError::Failed(format!("the runtime cannot start: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| ServiceError::Failed(format!("the runtime cannot start: {error}")))?;
     let store = snapshots(config, runtime.handle().clone())?;
     let engine = Arc::new(settings::engine(config));
     let mut totals = Vec::new();

@@ -50,7 +50,8 @@ impl Observed {
         let mut quality = self.quality.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, found) in found {
             quality.insert((partition, name), found);
-            let of_name: Vec<_> = quality.iter().filter(|((_, of), _)| *of == name).map(|(_, q)| *q).collect();
+            let of_name: Vec<_> =
+                quality.iter().filter(|((_, of), _)| *of == name).map(|(_, q)| *q).collect();
             self.metrics.set_quality(name, mean(&of_name));
         }
     }

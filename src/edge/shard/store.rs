@@ -77,7 +77,8 @@ impl ObjectSnapshots {
 
     /// Waits until all that was submitted is written or has failed, at most `wait`; true when so.
     pub fn settle(&self, wait: Duration) -> bool {
-        let waited = self.state.changed.wait_timeout_while(self.state.lock(), wait, |state| state.pending > 0);
+        let waited =
+            self.state.changed.wait_timeout_while(self.state.lock(), wait, |state| state.pending > 0);
         waited.unwrap_or_else(PoisonError::into_inner).0.pending == 0
     }
 
@@ -186,7 +187,8 @@ mod tests {
 
     #[test]
     fn settling_waits_for_every_write_and_old_snapshots_go() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
         let store: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
         let snapshots = ObjectSnapshots::new(store, runtime.handle().clone(), 2);
         for position in 1..=5 {
