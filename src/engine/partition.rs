@@ -177,11 +177,10 @@ impl Partition {
             self.totals.guests += 1;
             return;
         };
-        let slot = match (slot, event) {
-            (Some(slot), _) => slot,
-            // A verdict on a guest's order, or on somebody long forgotten, makes nobody known.
-            (None, Event::Feedback(_)) => return,
-            (None, _) => self.admit(id, event.time_ms()),
+        let slot = match slot {
+            Some(slot) => slot,
+            // A verdict too: it may be read before the purchase that it is about, and must count all the same.
+            None => self.admit(id, event.time_ms()),
         };
         let session_gap_ms = self.config.session_gap_ms;
         let customer = self.table.get_mut(slot).expect("the slot was just looked up");

@@ -15,7 +15,7 @@ pub const COLUMNS: [&str; 8] =
     ["customer", "purchases", "refunds", "amount_minor", "engagements", "feedbacks", "first_ms", "last_ms"];
 
 /// Writes one line of CSV a customer, sorted by customer, under a head of [`COLUMNS`]. Money in minor units.
-/// Partitions without a snapshot are told of on standard error.
+/// A customer of whom only verdicts are known is left out. Partitions without a snapshot are told of on standard error.
 ///
 /// # Errors
 /// `Guard` where the newest snapshot of a partition is damaged or of other settings; `Failed` where `out`
@@ -60,7 +60,7 @@ fn read(config: &Config) -> Result<Vec<(Arc<str>, Profile)>, ServiceError> {
         let opened = Opened::read(&bytes).map_err(|error| refuse(error.to_string()))?;
         let partition = Partition::restore(&opened, number, Arc::clone(&engine));
         let partition = partition.map_err(|error| refuse(error.to_string()))?;
-        let customers = partition.customers().iter();
+        let customers = partition.customers().iter().filter(|(_, of)| !of.profile.is_only_judged());
         totals.extend(customers.map(|(_, customer)| (Arc::clone(&customer.id), customer.profile.clone())));
     }
     totals.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
