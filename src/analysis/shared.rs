@@ -61,6 +61,15 @@ impl Tables {
         self.rows
     }
 
+    /// Rows by table. Looks at every row.
+    pub fn rows_by_table(&self) -> BTreeMap<&str, u64> {
+        let mut counts = BTreeMap::new();
+        for row in self.pages.iter().flat_map(|page| page.values()) {
+            *counts.entry(row.table.as_str()).or_default() += 1;
+        }
+        counts
+    }
+
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
@@ -105,6 +114,7 @@ mod tests {
         assert!(!tables.put(row("b", 0.1)));
         assert!(tables.put(row("a", 0.2)));
         assert_eq!(tables.len(), 1);
+        assert_eq!(tables.rows_by_table(), BTreeMap::from([("t", 1)]));
         tables.remove("t", "a");
         assert!(tables.put(row("b", 0.1)));
     }

@@ -233,6 +233,8 @@ fn ranges(found: &mut Findings, config: &Config) {
     found.duration("engine.session_gap", engine.session_gap, MINUTE, DAY);
     found.bytes("engine.dead_letter_raw_bytes", engine.dead_letter_raw_bytes, 0, 512 << 10);
     found.bytes("engine.record_bytes_max", engine.record_bytes_max, 1 << 10, 64 << 20);
+    found.duration("engine.idle_after", engine.idle_after, SECOND / 10, HOUR);
+    found.duration("engine.tick_interval", engine.tick_interval, SECOND / 20, MINUTE);
     found.duration("snapshots.interval", config.snapshots.interval, SECOND, HOUR);
     found.number("snapshots.records", config.snapshots.records, 1_000, 100_000_000);
     found.number("snapshots.keep", config.snapshots.keep, 2, 100);

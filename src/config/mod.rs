@@ -30,6 +30,7 @@ pub use engine::Engine;
 pub use kafka::{Kafka, Mechanism, Protocol, Secret, SecretError, Security};
 pub use report::{Problem, Refusal};
 pub use service::{LogFormat, LogLevel, Logging, Service, Snapshots};
+pub use settings::PUBLISHED;
 pub use topics::{Retention, Topics, Wire, WireForm};
 pub use units::{show_bytes, show_duration};
 

@@ -1,4 +1,4 @@
-//! Which settings shape state and which are published, as (path, canonical value) pairs.
+//! Which settings shape state and which are published, by path.
 
 use super::{Config, show_bytes, show_duration};
 
@@ -15,21 +15,18 @@ impl Config {
             ("engine.customers_per_partition_max", engine.customers_per_partition_max.to_string()),
             ("engine.customer_retention", show_duration(engine.customer_retention)),
             ("engine.session_gap", show_duration(engine.session_gap)),
+            ("engine.dead_letter_raw_bytes", show_bytes(engine.dead_letter_raw_bytes)),
             ("engine.record_bytes_max", show_bytes(engine.record_bytes_max)),
-            ("analysis.anomaly.enabled", anomaly.enabled.to_string()),
             ("analysis.anomaly.entity_risk_half_life", show_duration(anomaly.entity_risk_half_life)),
             ("analysis.anomaly.waiting_payments_max", anomaly.waiting_payments_max.to_string()),
         ]
     }
-
-    /// The settings that change only what is published: what the first instance writes to the control
-    /// topic, and what a setting record there is named and valued like.
-    pub fn published(&self) -> Vec<(&'static str, String)> {
-        let anomaly = &self.analysis.anomaly;
-        vec![
-            ("analysis.anomaly.alert_risk_min", anomaly.alert_risk_min.to_string()),
-            ("analysis.anomaly.alert_cooldown", show_duration(anomaly.alert_cooldown)),
-            ("analysis.anomaly.publish_scores", anomaly.publish_scores.to_string()),
-        ]
-    }
 }
+
+/// Options that are published, by the name of their record in the control topic.
+pub const PUBLISHED: [(&str, &str); 4] = [
+    ("anomaly.enabled", "analysis.anomaly.enabled"),
+    ("anomaly.risk_min", "analysis.anomaly.alert_risk_min"),
+    ("anomaly.cooldown_ms", "analysis.anomaly.alert_cooldown"),
+    ("anomaly.scores", "analysis.anomaly.publish_scores"),
+];

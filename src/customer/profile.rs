@@ -75,9 +75,55 @@ impl Profile {
         }
     }
 
+    /// Whether verdicts are all there is: inputs have no order between them, so one may come before the
+    /// purchase that it is about.
+    pub fn is_only_judged(&self) -> bool {
+        self.purchases == 0 && self.refunds == 0 && self.engagements == 0
+    }
+
     /// A verdict is about the customer, not by it, so only purchases and engagements move these.
     fn at(&mut self, time_ms: TimeMs) {
         self.first_ms = self.first_ms.min(time_ms);
         self.last_ms = self.last_ms.max(time_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_before_its_purchase_counts_as_one_after_it() {
+        let line = crate::event::Line { item: "i".into(), category: None, quantity: 2, unit_price_minor: 50 };
+        let purchase = Purchase {
+            event_id: "e".into(),
+            customer: Some("c".into()),
+            order: "o".into(),
+            time_ms: 1_000,
+            lines: vec![line],
+            currency: Currency::parse("EUR").expect("a currency"),
+            instrument: None,
+            channel: None,
+            terminal: None,
+            device: None,
+            country: None,
+            refund: false,
+        };
+        let feedback = Feedback {
+            customer: "c".into(),
+            event_id: "e".into(),
+            verdict: Verdict::Fraud,
+            time_ms: 9_000,
+            source: "s".into(),
+        };
+        let mut right = Profile::new();
+        right.purchase(&purchase, 100);
+        right.feedback(&feedback);
+        let mut early = Profile::new();
+        early.feedback(&feedback);
+        assert!(early.is_only_judged());
+        early.purchase(&purchase, 100);
+        assert_eq!(early, right);
+        assert_eq!((right.first_ms, right.last_ms, right.feedbacks, right.frauds), (1_000, 1_000, 1, 1));
     }
 }

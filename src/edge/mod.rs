@@ -7,6 +7,7 @@ pub mod kafka;
 pub mod log;
 pub mod logging;
 pub mod metrics;
+pub mod service;
 pub mod shard;
 pub mod topics;
 pub mod version;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use habitue::config::{Config, Problem, Refusal, Secret, WireForm};
+use habitue::config::{Config, PUBLISHED, Problem, Refusal, Secret, WireForm};
 use habitue::event::Input;
 use habitue::signal::Topic;
 
@@ -220,9 +220,14 @@ fn values_arrive_as_written() {
 fn each_engine_and_analysis_setting_is_of_one_kind() {
     let config = Config::default();
     let shaping: Vec<&str> = config.shaping().into_iter().map(|(path, _)| path).collect();
-    let published: Vec<&str> = config.published().into_iter().map(|(path, _)| path).collect();
-    let local =
-        ["engine.transaction_interval", "engine.transaction_output_bytes", "engine.dead_letter_raw_bytes"];
+    let published: Vec<&str> = PUBLISHED.iter().map(|(_, path)| *path).collect();
+    let local = [
+        "engine.transaction_interval",
+        "engine.transaction_output_bytes",
+        "engine.idle_after",
+        "engine.tick_interval",
+        "engine.fast_alerts",
+    ];
     for path in Config::option_paths(DEFAULT_FILE).expect("the default file is right") {
         if path.starts_with("engine.") || path.starts_with("analysis.anomaly.") {
             let kinds = [&shaping[..], &published[..], &local[..]];

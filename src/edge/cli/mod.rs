@@ -31,6 +31,8 @@ macro_rules! commands {
 }
 
 commands! {
+    Run = run;
+    Snapshots = snapshots;
     Topics = topics;
     Validate = validate;
     Version = version;

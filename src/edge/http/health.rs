@@ -96,6 +96,11 @@ impl Health {
         *entry = Partition { restored: None, position, lag, progress_at: entry.progress_at, heard_at: now };
     }
 
+    /// Whether any partition is live or being restored.
+    pub fn has_partitions(&self) -> bool {
+        !self.state().partitions.is_empty()
+    }
+
     /// The partition is given up.
     pub fn remove(&self, stage: Group, partition: u32) {
         self.state().partitions.remove(&(stage, partition));

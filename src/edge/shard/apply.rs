@@ -8,7 +8,7 @@ use super::batch::{Batch, Part};
 use super::commit::Report;
 use super::shared::Epoch;
 use super::threads::RestoreSlot;
-use super::{Environment, Restored, ShardError, Stage, lead};
+use super::{BEGIN_ANEW, Environment, Restored, ShardError, Stage, lead};
 use crate::edge::log::{GroupConsumer, Log, LogError, Outgoing, Place, Rebalance};
 use crate::edge::metrics::{CommitPhase, Outcome, ShardStats};
 use crate::engine::snapshot::Snapshot;
@@ -245,7 +245,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             Ok(rebalance) => Ok(rebalance),
             Err(LogError::OutOfRange { place, offset, low, high }) => {
                 let reason = format!(
-                    "{:?} is to be read at offset {offset}, but the log holds {low}..{high}; restore the topic, or start again with `--from-scratch`",
+                    "{:?} is to be read at offset {offset}, but the log holds {low}..{high}; restore the topic, or {BEGIN_ANEW}",
                     place.topic
                 );
                 Err(ShardError::Refused { group: S::GROUP, partition: place.partition, reason })

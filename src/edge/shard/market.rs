@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::batch::Part;
 use super::cursor::Cursor;
 use super::shared::Epoch;
-use super::{Environment, Restore, Restored, ShardError, Stage};
+use super::{BEGIN_ANEW, Environment, Restore, Restored, ShardError, Stage};
 use crate::analysis::MarketOutput;
 use crate::edge::log::{Appender, Group, Log, LogError, Outgoing, Place, Reader, Record};
 use crate::edge::metrics::ShardStats;
@@ -178,7 +178,7 @@ impl<L: Log> MarketRestore<L> {
         let Some(committed) = self.committed else {
             if !listed.is_empty() {
                 return Err(self.refuse(format!(
-                    "there are snapshots at facts offsets {listed:?} but the group has committed none; restore its offsets, or start again with `--from-scratch`"
+                    "there are snapshots at facts offsets {listed:?} but the group has committed none; restore its offsets, or {BEGIN_ANEW}"
                 )));
             }
             return self.from(
@@ -189,7 +189,7 @@ impl<L: Log> MarketRestore<L> {
         };
         if committed > ends.high || committed < ends.low {
             return Err(self.refuse(format!(
-                "the group has committed facts offset {committed}, but facts hold {}..{}; start again with `--from-scratch`",
+                "the group has committed facts offset {committed}, but facts hold {}..{}; {BEGIN_ANEW}",
                 ends.low, ends.high
             )));
         }
@@ -203,7 +203,7 @@ impl<L: Log> MarketRestore<L> {
         }
         if ends.low > 0 {
             return Err(self.refuse(format!(
-                "there is no good snapshot at or after facts offset {}, where facts begin; restore one, or start again with `--from-scratch`",
+                "there is no good snapshot at or after facts offset {}, where facts begin; restore one, or {BEGIN_ANEW}",
                 ends.low
             )));
         }

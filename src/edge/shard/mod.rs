@@ -121,6 +121,11 @@ pub enum ShardError {
     Log(#[from] LogError),
 }
 
+/// The way out where nothing else helps, as the guards' refusals name it.
+pub const BEGIN_ANEW: &str = "begin anew: stop all instances; delete the snapshots, the topics journal and \
+    facts, and the offsets of both consumer groups; `habitue topics create` makes the topics again; inputs are \
+    then read from their start, and what was published is published again under the same ids";
+
 /// What differs between the customer stage and the market stage.
 pub trait Stage<L: Log>: Send {
     /// One live partition and its positions.

@@ -93,7 +93,7 @@ class Expected:
         self._seen = set()
         self.offsets = collections.defaultdict(list)  # (topic, partition): offsets, ascending
         self.bad = {}  # (topic, partition, offset): reason
-        self.scored = {}  # event id: (customer, amount, partition, offset)
+        self.scored = {}  # event id: (customer or, of a guest, order; amount, partition, offset)
         self.totals = {}  # customer: [purchases, refunds, amount, engagements, first, last]
         self.feedbacks = collections.Counter()
         self.counts = collections.Counter()
@@ -120,17 +120,19 @@ class Expected:
 
     def _purchases(self, partition, offset, record):
         customer = record["customer"]
+        amount = sum(abs(line["quantity"]) * line["unit_price_minor"] for line in record["lines"])
+        if not record["refund"]:
+            who = record["order"] if customer is None else customer
+            self.scored[record["event_id"]] = who, amount, partition, offset
         if customer is None:
             self.counts["guest purchases"] += 1
             return
-        amount = sum(abs(line["quantity"]) * line["unit_price_minor"] for line in record["lines"])
         row = self._row(customer, record["time_ms"])
         if record["refund"]:
             row[1] += 1
         else:
             row[0] += 1
             row[2] += amount
-            self.scored[record["event_id"]] = customer, amount, partition, offset
 
     def _engagements(self, partition, offset, record):
         self._row(record["customer"], record["time_ms"])[3] += 1

@@ -57,6 +57,16 @@ def service(records, good, bad):
     totals = collections.defaultdict(lambda: dict.fromkeys(reconcile.COLUMNS[1:-2], 0) | {"times": []})
     for (topic, partition, offset), record in good:
         customer = record["customer"]
+        if topic == "purchases" and not record["refund"]:
+            # A guest is scored under the order, and has no totals.
+            who = record["order"] if customer is None else customer
+            amount = sum(line["quantity"] * line["unit_price_minor"] for line in record["lines"])
+            source = {"input": topic, "partition": partition, "offset": offset}
+            name = f"{len(scores):032x}"
+            scores.append({"id": name, "event_id": record["event_id"], "customer": who, "source": source})
+            if len(scores) % 10 == 0:
+                alerts.append({"id": name, "event_id": record["event_id"], "customer": who, "amount_minor": amount})
+            facts.append({"content": {"facts": [{"event": len(scores), "risk": 1}]}})
         if customer is None:
             continue
         row = totals[customer]
@@ -70,14 +80,7 @@ def service(records, good, bad):
             row["refunds"] += 1
         else:
             row["purchases"] += 1
-            amount = sum(line["quantity"] * line["unit_price_minor"] for line in record["lines"])
             row["amount_minor"] += amount
-            source = {"input": topic, "partition": partition, "offset": offset}
-            name = f"{len(scores):032x}"
-            scores.append({"id": name, "event_id": record["event_id"], "customer": customer, "source": source})
-            if len(scores) % 10 == 0:
-                alerts.append({"id": name, "event_id": record["event_id"], "customer": customer, "amount_minor": amount})
-            facts.append({"content": {"facts": [{"event": len(scores), "risk": 1}]}})
     letters = [{"source": dict(zip(("input", "partition", "offset"), place)), "reason": reason} for place, reason in bad.items()]
     known = {name: row for name, row in totals.items() if row["times"]}
     rows = [[name, *(row[c] for c in reconcile.COLUMNS[1:-2]), min(row["times"]), max(row["times"])] for name, row in known.items()]

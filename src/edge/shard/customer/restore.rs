@@ -9,7 +9,7 @@ use crate::codec::Decoder;
 use crate::edge::log::{Group, Log, LogError, Place, Reader};
 use crate::edge::shard::cursor::{Cursor, OwnedRecord};
 use crate::edge::shard::shared::Epoch;
-use crate::edge::shard::{Environment, Restore, Restored, ShardError};
+use crate::edge::shard::{BEGIN_ANEW, Environment, Restore, Restored, ShardError};
 use crate::engine::snapshot::{Opened, SnapshotError};
 use crate::engine::{Mode, Partition, RawRecord, Rejected};
 use crate::event::{Control, Input};
@@ -76,7 +76,7 @@ impl<L: Log> CustomerRestore<L> {
         let committed = match self.committed {
             Some(committed) if committed > ends.high || committed < ends.low => {
                 return Err(self.refuse(format!(
-                    "the group has committed journal offset {committed}, but the journal holds {}..{}; it was deleted or made anew: restore it, or start again with `--from-scratch`",
+                    "the group has committed journal offset {committed}, but the journal holds {}..{}; it was deleted or made anew: restore it, or {BEGIN_ANEW}",
                     ends.low, ends.high
                 )));
             }
@@ -104,14 +104,14 @@ impl<L: Log> CustomerRestore<L> {
             }
             None => {
                 return Err(self.refuse(format!(
-                    "there is no good snapshot and the journal begins at offset {}, not 0; restore a snapshot at or after it, or start again with `--from-scratch`",
+                    "there is no good snapshot and the journal begins at offset {}, not 0; restore a snapshot at or after it, or {BEGIN_ANEW}",
                     ends.low
                 )));
             }
         };
         if from < ends.low {
             return Err(self.refuse(format!(
-                "the newest good snapshot stands at journal offset {from}, but the journal begins at {}; snapshots are older than its retention: start again with `--from-scratch`",
+                "the newest good snapshot stands at journal offset {from}, but the journal begins at {}; snapshots are older than its retention: {BEGIN_ANEW}",
                 ends.low
             )));
         }
@@ -146,7 +146,7 @@ impl<L: Log> CustomerRestore<L> {
                 Ok((partition, positions)) => return Ok((Some(partition), positions, position)),
                 Err(error @ SnapshotError::Identity { .. }) => {
                     return Err(self.refuse(format!(
-                        "{error}; run with the code and settings that wrote it, or start again with `--from-scratch`"
+                        "{error}; run with the code and settings that wrote it, or {BEGIN_ANEW}"
                     )));
                 }
                 Err(error) => {
@@ -190,7 +190,7 @@ impl<L: Log> CustomerRestore<L> {
                     Next::End if self.committed.is_none() => return Ok(true),
                     Next::End => {
                         return Err(self.refuse(format!(
-                            "the group has committed journal offset {}, but the last entry before it ends at {}; the journal has lost entries: start again with `--from-scratch`",
+                            "the group has committed journal offset {}, but the last entry before it ends at {}; the journal has lost entries: {BEGIN_ANEW}",
                             follow.to, follow.next
                         )));
                     }
@@ -221,7 +221,7 @@ impl<L: Log> CustomerRestore<L> {
         let (ours, theirs) = (follow.partition.fold_version(), entry.fold_version);
         if ours != theirs {
             return Err(self.refuse(format!(
-                "journal entry {offset} was written by fold {theirs:016x}, this is {ours:016x}; run with the code and settings that wrote it, or start again with `--from-scratch`"
+                "journal entry {offset} was written by fold {theirs:016x}, this is {ours:016x}; run with the code and settings that wrote it, or {BEGIN_ANEW}"
             )));
         }
         follow.entry = Some((offset, entry));
@@ -269,7 +269,7 @@ impl<L: Log> CustomerRestore<L> {
         let chain = follow.partition.close_batch();
         if chain != entry.chain {
             return Err(self.refuse(format!(
-                "after journal entry {offset} the state's hash is {chain:016x}, the journal says {:016x}; the fold is not the same: report it, and start again with `--from-scratch`",
+                "after journal entry {offset} the state's hash is {chain:016x}, the journal says {:016x}; the fold is not the same: report it, and {BEGIN_ANEW}",
                 entry.chain
             )));
         }
@@ -299,7 +299,7 @@ impl<L: Log> CustomerRestore<L> {
             let offset = record.offset;
             if offset >= to {
                 return Err(self.refuse(format!(
-                    "the journal has {} {}..{to} applied, but the record at {} is gone; start again with `--from-scratch`",
+                    "the journal has {} {}..{to} applied, but the record at {} is gone; {BEGIN_ANEW}",
                     input.name(),
                     from,
                     to - 1
@@ -373,7 +373,7 @@ impl<L: Log> CustomerRestore<L> {
     fn unreadable(&self, error: &LogError) -> ShardError {
         match error {
             LogError::OutOfRange { place, offset, low, high } => self.refuse(format!(
-                "the journal has {:?} applied from offset {offset}, but the log holds {low}..{high}; restore the topic, or start again with `--from-scratch`",
+                "the journal has {:?} applied from offset {offset}, but the log holds {low}..{high}; restore the topic, or {BEGIN_ANEW}",
                 place.topic
             )),
             other => ShardError::Log(other.clone()),
