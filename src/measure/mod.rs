@@ -1,1 +1,3 @@
-//! Prequential loops and metrics behind backtest and evaluate.
+//! Prequential loops and metrics behind `backtest`, and the workloads of every speed figure.
+
+pub mod workload;
