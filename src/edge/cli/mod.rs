@@ -31,6 +31,7 @@ macro_rules! commands {
 }
 
 commands! {
+    Backtest = backtest;
     Topics = topics;
     Validate = validate;
     Version = version;
