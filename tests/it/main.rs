@@ -5,6 +5,8 @@ mod codec;
 mod tidy;
 
 #[cfg(feature = "service")]
+mod backtest;
+#[cfg(feature = "service")]
 mod cli;
 #[cfg(feature = "service")]
 mod config;

@@ -73,7 +73,6 @@ pub fn run(
         chunk_began_ms: TimeMs::MIN,
         chunk_events: 0,
         events: 0,
-        guests: 0,
     };
     feeder.all()?;
     progress.finish_and_clear();
@@ -95,7 +94,6 @@ struct Feeder {
     chunk_began_ms: TimeMs,
     chunk_events: usize,
     events: u64,
-    guests: u64,
 }
 
 impl Feeder {
@@ -131,7 +129,6 @@ impl Feeder {
     fn event(&mut self, mapped: Mapped) -> Result<(), BacktestError> {
         self.feed(&mapped.event)?;
         let Event::Purchase(purchase) = &mapped.event else { return Ok(()) };
-        self.guests += u64::from(purchase.customer.is_none());
         if let Some(fraud) = mapped.fraud.filter(|fraud| !purchase.refund && (*fraud || self.legitimate)) {
             self.labels.put(verdict(purchase, fraud, self.delay_ms));
         }
@@ -174,10 +171,10 @@ impl Feeder {
             rows: self.sources.iter().map(Source::rows).sum(),
             events: self.events,
             seconds: took.as_secs_f64(),
-            guests: self.guests,
             left_out: self.left_out,
             counts: self.service.as_mut().map(Service::counts).unwrap_or_default(),
             prequential: self.prequential,
+            service: self.service,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::Counts;
+use super::{Counts, Service};
+use crate::customer::Customer;
 use crate::event::Reject;
 use crate::measure::prequential::{BASELINES, Prequential, Rating};
 use crate::measure::rows::LeftOut;
@@ -17,12 +18,12 @@ pub struct Outcome {
     /// Events fed to the service, verdicts of labels included.
     pub events: u64,
     pub seconds: f64,
-    /// Purchases of guests.
-    pub guests: u64,
     /// Rows that are part of no event, by reason.
     pub left_out: BTreeMap<LeftOut, u64>,
     pub counts: Counts,
     pub prequential: Prequential,
+    /// None where there was no event.
+    pub service: Option<Service>,
 }
 
 impl Outcome {
@@ -58,7 +59,50 @@ impl Outcome {
         })
     }
 
-    /// The same for people.
+    /// The integer totals of every customer as CSV, ordered by id.
+    ///
+    /// # Errors
+    /// When `out` does not take them.
+    pub fn customers(&self, out: &mut dyn Write) -> Result<(), csv::Error> {
+        let mut customers: Vec<&Customer> = self.service.iter().flat_map(Service::customers).collect();
+        customers.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut table = csv::Writer::from_writer(out);
+        table.write_record([
+            "customer",
+            "first_ms",
+            "last_ms",
+            "purchases",
+            "units",
+            "amount_minor",
+            "refunds",
+            "refunded_minor",
+            "engagements",
+            "feedbacks",
+            "frauds",
+        ])?;
+        for customer in customers {
+            let p = &customer.profile;
+            table.write_record([
+                customer.id.to_string(),
+                p.first_ms.to_string(),
+                p.last_ms.to_string(),
+                p.purchases.to_string(),
+                p.units.to_string(),
+                p.amount_minor.to_string(),
+                p.refunds.to_string(),
+                p.refunded_minor.to_string(),
+                p.engagements.to_string(),
+                p.feedbacks.to_string(),
+                p.frauds.to_string(),
+            ])?;
+        }
+        Ok(table.flush()?)
+    }
+
+    /// The document for people; `table` sets rows under a head.
+    ///
+    /// # Errors
+    /// When `out` does not take it.
     pub fn print(
         &self,
         out: &mut dyn Write,

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::analysis::{Published, anomaly};
 use crate::codec::{SchemaSet, WireForm, built_in, encode_event};
+use crate::customer::Customer;
 use crate::edge::log::sim::{SimConfig, SimLog, SimReader};
 use crate::edge::log::{Group, Log, LogError, Place, Reader};
 use crate::edge::shard::apply::Apply;
@@ -225,6 +226,12 @@ impl Service {
         }
         counts.state_bytes += self.epochs.epoch().tables.bytes();
         counts
+    }
+
+    /// Every customer's record, by partition, in no particular order.
+    pub fn customers(&self) -> impl Iterator<Item = &Customer> {
+        let tables = self.customer.apply.live().map(|(_, state)| state.partition.customers());
+        tables.flat_map(|table| table.iter().map(|(_, customer)| customer))
     }
 
     /// True when anything moved.

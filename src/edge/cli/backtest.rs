@@ -1,6 +1,7 @@
 //! `habitue backtest`.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use super::output;
@@ -23,6 +24,9 @@ pub struct Args {
     /// What the columns mean, see docs/mappings.
     #[arg(long, value_name = "MAPPING.toml")]
     mapping: PathBuf,
+    /// Write each customer's totals at the end to this file, as CSV.
+    #[arg(long, value_name = "CSV")]
+    customers: Option<PathBuf>,
     /// Write one JSON document to standard output and nothing else.
     #[arg(long)]
     json: bool,
@@ -48,6 +52,11 @@ impl Args {
             };
             Failure::new(exit, error.to_string())
         })?;
+        if let Some(file) = &self.customers {
+            let failed = |reason: String| Failure::new(Exit::Failed, format!("{}: {reason}", file.display()));
+            let mut out = BufWriter::new(File::create(file).map_err(|error| failed(error.to_string()))?);
+            outcome.customers(&mut out).map_err(|error| failed(error.to_string()))?;
+        }
         if self.json {
             output::json(out, &outcome.document())?;
         } else {
