@@ -14,6 +14,7 @@ mod check;
 mod document;
 mod engine;
 mod kafka;
+mod mapping;
 mod report;
 mod service;
 mod settings;
@@ -28,11 +29,15 @@ use serde::Deserialize;
 pub use analysis::{Analysis, Anomaly};
 pub use engine::Engine;
 pub use kafka::{Kafka, Mechanism, Protocol, Secret, SecretError, Security};
+pub use mapping::{
+    EngagementColumns, FeedbackColumns, Label, Legitimate, Mapping, MoneyUnit, NegativeQuantity,
+    PurchaseColumns, Rows as SelectedRows, TimeUnit,
+};
 pub use report::{Problem, Refusal};
 pub use service::{LogFormat, LogLevel, Logging, Service, Snapshots};
 pub use settings::PUBLISHED;
 pub use topics::{Retention, Topics, Wire, WireForm};
-pub use units::{show_bytes, show_duration};
+pub use units::{parse_moment, show_bytes, show_duration};
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]

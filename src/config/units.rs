@@ -40,7 +40,7 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// Milliseconds since the epoch of "2000-01-01", "2000-01-01T12:30:00Z" or, with a blank for the T,
 /// TOML's own dates. Only UTC. Years 1 to 9999.
-fn parse_moment(text: &str) -> Option<TimeMs> {
+pub fn parse_moment(text: &str) -> Option<TimeMs> {
     let (date, clock) = match text.split_once(['T', 't', ' ']) {
         Some((date, clock)) => (date, clock.trim_end_matches(['Z', 'z'])),
         None => (text, "00:00:00"),

@@ -1,5 +1,6 @@
 //! All input and output. Nothing outside this module and `main` touches a socket, a file, a clock or a thread.
 
+pub mod backtest;
 pub mod cli;
 pub mod connect;
 pub mod http;

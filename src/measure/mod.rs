@@ -1,1 +1,7 @@
-//! Prequential loops and metrics behind backtest and evaluate.
+//! Prequential loops and metrics behind `backtest`, and the workloads of every speed figure.
+
+pub mod labels;
+pub mod prequential;
+pub mod ranking;
+pub mod rows;
+pub mod workload;

@@ -8,6 +8,8 @@ mod tabular;
 mod tidy;
 
 #[cfg(feature = "service")]
+mod backtest;
+#[cfg(feature = "service")]
 mod cli;
 #[cfg(feature = "service")]
 mod config;

@@ -20,11 +20,25 @@ const FEATURES: usize = 14;
 /// Payments after which a score weighs half in the rank.
 const RANK_HALF_LIFE: f64 = 20_000.0;
 
-/// The partition's own forest and the rank of its scores; both learn from payments only.
+/// The partition's own forest, and what is usual among all its customers: ranks of the forest's scores, of
+/// amounts and of their distances from the customer's usual. All learn from payments only.
 #[derive(Clone, Serialize, Deserialize)]
 struct Learned {
     forest: IsolationForest,
     rank: RankEstimator,
+    amounts: RankEstimator,
+    amount_zs: RankEstimator,
+}
+
+/// Amounts in (0, 1) so that 1 - x halves as an amount doubles, which keeps ranks exact to 2 % up to 650 000.00.
+/// Currencies are not told apart: minor units are of like size, and ranks are of like sums mostly.
+fn amount_place(amount_minor: f64) -> f64 {
+    amount_minor / (amount_minor + 1_000.0)
+}
+
+/// Distances in (0, 1), exact in the upper tail.
+fn z_place(amount_z: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-amount_z))
 }
 
 pub(super) struct Anomaly {
@@ -46,7 +60,12 @@ impl Anomaly {
     pub fn new(config: &Config) -> Anomaly {
         let forest = IsolationForest::new(FEATURES, config.seed);
         Anomaly {
-            learned: Learned { forest, rank: RankEstimator::new(RANK_HALF_LIFE) },
+            learned: Learned {
+                forest,
+                rank: RankEstimator::new(RANK_HALF_LIFE),
+                amounts: RankEstimator::new(RANK_HALF_LIFE),
+                amount_zs: RankEstimator::new(RANK_HALF_LIFE),
+            },
             features: [0.0; FEATURES],
             isolation: 0.0,
             seen: Assessment::default(),
@@ -133,9 +152,12 @@ impl CustomerSide for Anomaly {
         self.isolation = self.learned.forest.score_one(&self.features);
         let velocity = customer.map(|customer| &customer.velocity);
         let days = velocity.map_or((0, 0.0), |velocity| velocity.within_days(purchase.time_ms, 31));
+        let amount_z = velocity.map_or(0.0, |velocity| velocity.baseline.amount_z(amount_minor));
         self.seen = Assessment {
             isolation_rank: self.learned.rank.rank(self.isolation),
-            amount_z: velocity.map_or(0.0, |velocity| velocity.baseline.amount_z(amount_minor)),
+            amount_rank: self.learned.amounts.rank(amount_place(amount_minor as f64)),
+            amount_z_rank: self.learned.amount_zs.rank(z_place(amount_z)),
+            amount_z,
             amount_minor: amount_minor as f64,
             usual_minor: velocity.and_then(|velocity| velocity.baseline.usual_minor()),
             payments_1h: 1 + velocity.map_or(0, |velocity| velocity.within(purchase.time_ms, HOUR_MS).0),
@@ -165,6 +187,8 @@ impl CustomerSide for Anomaly {
         if !purchase.refund {
             self.learned.forest.learn_one(&self.features);
             self.learned.rank.add(self.isolation);
+            self.learned.amounts.add(amount_place(self.seen.amount_minor));
+            self.learned.amount_zs.add(z_place(self.seen.amount_z));
         }
     }
 
@@ -179,7 +203,8 @@ impl CustomerSide for Anomaly {
     }
 
     fn bytes(&self) -> usize {
-        self.learned.forest.bytes() + self.learned.rank.bytes()
+        let Learned { forest, rank, amounts, amount_zs } = &self.learned;
+        forest.bytes() + rank.bytes() + amounts.bytes() + amount_zs.bytes()
     }
 }
 

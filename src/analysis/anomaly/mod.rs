@@ -17,7 +17,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     id: 1,
     name: "anomaly",
     purpose: "scores every payment and raises alerts on those that stand out",
-    version: 1,
+    version: 2,
     customer: |config| Box::new(customer::Anomaly::new(&config.anomaly)),
     market: |config| Box::new(market::EntityRisk::new(&config.anomaly)),
 };

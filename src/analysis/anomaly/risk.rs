@@ -10,6 +10,10 @@ use crate::signal::Reason;
 pub(super) struct Assessment {
     /// Of the forest's scores lately, the share at or below this payment's, in [0, 1].
     pub isolation_rank: f64,
+    /// Of the amounts lately, of everybody, the share at or below this payment's, in [0, 1].
+    pub amount_rank: f64,
+    /// The same of everybody's `amount_z`.
+    pub amount_z_rank: f64,
     /// Standard deviations of log amount above the customer's usual.
     pub amount_z: f64,
     pub amount_minor: f64,
@@ -40,7 +44,7 @@ struct Component {
 
 /// The risk in 0..=1000, and at most three reasons, strongest first.
 pub(super) fn judge(seen: &Assessment, entities: &[EntityShare<'_>]) -> (u16, Vec<Reason>) {
-    let mut components = vec![isolation(seen), amount(seen), velocity(seen)];
+    let mut components = vec![isolation(seen), amount(seen), amount_of_all(seen), velocity(seen)];
     components.extend(entities.iter().map(entity));
     let calm = components.iter().fold(1.0, |calm, component| calm * (1.0 - component.weight));
     let risk = (1000.0 * (1.0 - calm)).clamp(0.0, 1000.0) as u16;
@@ -58,12 +62,18 @@ pub(super) fn judge(seen: &Assessment, entities: &[EntityShare<'_>]) -> (u16, Ve
     (risk, reasons.collect())
 }
 
-/// Nothing below the 90th percentile; 0.3 for the 1 % most isolated, 0.6 for the one in ten thousand.
+/// Of a value that a share of 1 - `rank` of payments exceeds, 0 to 0.9: 0.2 for one in a hundred, 0.6 for one
+/// in a thousand. Fraud is between one payment in a thousand and one in a hundred nearly everywhere, so a
+/// value that one payment in a hundred has cannot be fraud for much more than a part of them.
+fn tail(rank: f64) -> f64 {
+    let surprise = -libm::log10((1.0 - rank).max(1e-6));
+    (0.4 * (surprise - 1.5)).clamp(0.0, 0.9)
+}
+
+/// Half the weight of a single value's tail: what isolates a payment is mostly one of the others.
 fn isolation(seen: &Assessment) -> Component {
-    let tail = (1.0 - seen.isolation_rank).max(1e-5);
-    let weight = (0.3 * (-libm::log10(tail) - 1.0)).clamp(0.0, 0.6);
     Component {
-        weight,
+        weight: 0.5 * tail(seen.isolation_rank),
         code: "isolation".into(),
         text: format!("more unusual than {:.2} % of recent payments", 100.0 * seen.isolation_rank),
         value: seen.isolation_rank,
@@ -71,16 +81,28 @@ fn isolation(seen: &Assessment) -> Component {
     }
 }
 
-/// From two standard deviations on, half at four.
+/// Far above what the customer usually pays: by two standard deviations, half at four, or further than other
+/// customers' payments lie above theirs.
 fn amount(seen: &Assessment) -> Component {
     let usual = seen.usual_minor.unwrap_or(seen.amount_minor).max(1.0);
     let ratio = seen.amount_minor / usual;
     Component {
-        weight: ramp(seen.amount_z, 2.0, 4.0, 0.9),
+        weight: ramp(seen.amount_z, 2.0, 4.0, 0.9).max(tail(seen.amount_z_rank)),
         code: "amount_ratio".into(),
         text: format!("the amount is {ratio:.1} times the customer's usual"),
         value: seen.amount_minor,
         usual,
+    }
+}
+
+/// A high amount for anybody.
+fn amount_of_all(seen: &Assessment) -> Component {
+    Component {
+        weight: tail(seen.amount_rank),
+        code: "amount_rank".into(),
+        text: format!("a higher amount than {:.2} % of recent payments", 100.0 * seen.amount_rank),
+        value: seen.amount_rank,
+        usual: 0.5,
     }
 }
 
@@ -128,6 +150,8 @@ mod tests {
         assert_eq!(judge(&calm, &[]), (0, Vec::new()));
         let wild = Assessment {
             isolation_rank: 1.0,
+            amount_rank: 0.999,
+            amount_z_rank: 0.999,
             amount_z: 12.0,
             amount_minor: 90_000.0,
             usual_minor: Some(1_000.0),
@@ -139,6 +163,17 @@ mod tests {
         assert!(risk > 980, "{risk}");
         assert_eq!(reasons.len(), 3);
         assert_eq!(reasons[0].code, "entity_risk_terminal");
+    }
+
+    #[test]
+    fn a_tail_weighs_by_how_rare_it_is() {
+        let expected = [(0.5, 0.0), (0.95, 0.0), (0.99, 0.2), (0.999, 0.6), (1.0, 0.9)];
+        for (rank, weight) in expected {
+            assert!((tail(rank) - weight).abs() < 1e-9, "{rank}: {}", tail(rank));
+        }
+        let high = Assessment { amount_rank: 0.999, ..Assessment::default() };
+        let (risk, reasons) = judge(&high, &[]);
+        assert_eq!((risk, &*reasons[0].code), (600, "amount_rank"));
     }
 
     #[test]

@@ -33,6 +33,7 @@ macro_rules! commands {
 commands! {
     Run = run;
     Snapshots = snapshots;
+    Backtest = backtest;
     Topics = topics;
     Validate = validate;
     Version = version;

@@ -1,0 +1,152 @@
+//! Applying events alone: one partition, one core, everything decoded and in memory.
+//!
+//! `cargo bench --bench apply [-- WORKLOAD [EVENTS]]` prints for each workload events a second (the median of
+//! five), nanoseconds an event, alerts a thousand events and bytes of state a customer. Each run starts with
+//! a warm-up of as many events. Bars: 150 000 a second on `shop`, 50 000 on `payments`.
+#![allow(clippy::unwrap_used)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use habitue::analysis::shared::Tables;
+use habitue::analysis::{Output, Published, View};
+use habitue::codec::{Decoder, SchemaSet, WireForm, built_in, encode_event};
+use habitue::engine::journal::EntryBuilder;
+use habitue::engine::{Config, Mode, Partition, RawRecord};
+use habitue::event::{Event, Input, TimeMs};
+use habitue::measure::workload::{Arrival, Events, Workload};
+use habitue::signal::journal::Positions;
+use habitue::signal::{Signal, Source};
+
+const EVENTS: usize = 1_000_000;
+const RUNS: usize = 5;
+/// Events between two batches, as at 100 000 events a second and 50 ms.
+const BATCH: usize = 5_000;
+const SEED: u64 = 1;
+
+fn main() {
+    // Cargo adds --bench.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let chosen = arguments.first().map(|name| Workload::of_name(name).expect("shop or payments"));
+    let events = arguments.get(1).map_or(EVENTS, |count| count.parse().expect("a number of events"));
+    for workload in Workload::ALL.into_iter().filter(|w| chosen.is_none_or(|chosen| chosen == *w)) {
+        let mut runs: Vec<Run> = (0..RUNS).map(|_| run(workload, events)).collect();
+        runs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        let median = &runs[RUNS / 2];
+        let rates: Vec<u64> = runs.iter().map(|run| (events as f64 / run.seconds) as u64).collect();
+        println!(
+            "{:<8} {:>7.0} events/s  {:>6.0} ns/event  {:.2} alerts/1000  {:>4.0} B/customer  {:.1} MiB state  runs {rates:?}",
+            workload.name(),
+            events as f64 / median.seconds,
+            1e9 * median.seconds / events as f64,
+            1000.0 * median.alerts as f64 / events as f64,
+            median.customer_bytes as f64 / median.customers as f64,
+            median.state_bytes as f64 / f64::from(1 << 20),
+        );
+    }
+}
+
+struct Run {
+    seconds: f64,
+    alerts: u64,
+    customers: usize,
+    customer_bytes: usize,
+    state_bytes: usize,
+}
+
+fn run(workload: Workload, count: usize) -> Run {
+    let mut stage = Stage {
+        partition: Partition::new(0, Arc::new(Config::default())),
+        entry: EntryBuilder::default(),
+        offsets: [0; 3],
+        tables: Tables::new(1_000_000),
+        published: Published::default(),
+        output: Output::default(),
+        alerts: 0,
+    };
+    for input in Input::ALL {
+        stage.partition.set_active(input, true);
+    }
+    let mut events = workload.events(SEED);
+    let mut decoders = decoders();
+    stage.apply(&mut events, &mut decoders, count);
+    stage.alerts = 0;
+    let took = stage.apply(&mut events, &mut decoders, count);
+    let bytes = stage.partition.bytes();
+    Run {
+        seconds: took.as_secs_f64(),
+        alerts: stage.alerts,
+        customers: stage.partition.customers().len(),
+        customer_bytes: bytes.iter().find(|(name, _)| *name == "customers").map_or(0, |(_, bytes)| *bytes),
+        state_bytes: bytes.iter().map(|(_, bytes)| bytes).sum(),
+    }
+}
+
+fn decoders() -> [Decoder; 3] {
+    let schemas = SchemaSet::new::<&str>([]).unwrap();
+    Input::ALL.map(|input| Decoder::new(input, WireForm::ConfluentAvro, &schemas).unwrap())
+}
+
+struct Stage {
+    partition: Partition,
+    entry: EntryBuilder,
+    offsets: [u64; 3],
+    tables: Tables,
+    published: Published,
+    output: Output,
+    alerts: u64,
+}
+
+impl Stage {
+    /// Applies so many events and returns the time that it took, without making and decoding them.
+    fn apply(&mut self, events: &mut Events, decoders: &mut [Decoder; 3], count: usize) -> Duration {
+        let mut took = Duration::ZERO;
+        let mut applied = 0;
+        while applied < count {
+            let arrivals: Vec<Arrival> = events.take(BATCH.min(count - applied)).collect();
+            applied += arrivals.len();
+            let encoded: Vec<(Input, TimeMs, Vec<u8>)> = arrivals.iter().map(encoded).collect();
+            let decoded = encoded.iter().map(|(input, timestamp_ms, value)| {
+                let event = decoders[input.index()].decode(value).unwrap();
+                (*input, *timestamp_ms, &value[..], event)
+            });
+            let decoded: Vec<(Input, TimeMs, &[u8], Event<'_>)> = decoded.collect();
+            let began = Instant::now();
+            self.batch(decoded);
+            took += began.elapsed();
+        }
+        took
+    }
+
+    fn batch(&mut self, records: Vec<(Input, TimeMs, &[u8], Event<'_>)>) {
+        for (input, timestamp_ms, value, event) in records {
+            let offset = self.offsets[input.index()];
+            self.offsets[input.index()] += 1;
+            let source = Source { input, partition: 0, offset };
+            let raw = RawRecord { source, timestamp_ms, key: None, value: Some(value) };
+            let view = View { tables: &self.tables, published: &self.published };
+            self.output.clear();
+            black_box(self.partition.record(raw, Ok(event), Mode::Live, view, &mut self.output));
+            self.entry.record(input, offset);
+            self.entry.decisions(self.output.decisions.drain(..));
+            let alerts = self.output.signals.iter().filter(|signal| matches!(signal, Signal::Alert(_)));
+            self.alerts += alerts.count() as u64;
+            black_box((&self.output.signals, &self.output.facts));
+        }
+        let chain = self.partition.close_batch();
+        let entry = std::mem::take(&mut self.entry);
+        black_box(entry.finish(0, self.partition.fold_version(), Positions::default(), chain));
+    }
+}
+
+fn encoded(arrival: &Arrival) -> (Input, TimeMs, Vec<u8>) {
+    let (input, schema) = match arrival.event {
+        Event::Purchase(_) => (Input::Purchases, built_in::PURCHASE),
+        Event::Engagement(_) => (Input::Engagements, built_in::ENGAGEMENT),
+        Event::Feedback(_) => (Input::Feedback, built_in::FEEDBACK),
+    };
+    let mut value = Vec::new();
+    encode_event(&arrival.event, Some(schema), &mut value);
+    (input, arrival.arrival_ms, value)
+}

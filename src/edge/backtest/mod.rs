@@ -1,0 +1,193 @@
+//! Backtest: event files through the whole service, in event time, with labels when they would have come.
+
+mod columns;
+mod report;
+mod service;
+mod source;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+pub use report::Outcome;
+pub use service::{Counts, Service};
+pub use source::Form;
+
+use crate::config::{Legitimate, Mapping};
+use crate::edge::log::LogError;
+use crate::edge::shard::ShardError;
+use crate::event::{Event, TimeMs};
+use crate::measure::labels::Labels;
+use crate::measure::prequential::Prequential;
+use crate::measure::rows::{LeftOut, Mapped, verdict};
+use source::Source;
+
+/// Event time and events of a chunk at most. What one chunk causes is seen by the next.
+const CHUNK_MS: TimeMs = 60_000;
+const CHUNK_EVENTS: usize = 512;
+
+/// Why a backtest ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum BacktestError {
+    #[error("{}: {reason}", file.display())]
+    Read { file: PathBuf, reason: String },
+    #[error("{}: {reason}", file.display())]
+    Columns { file: PathBuf, reason: String },
+    #[error(transparent)]
+    Service(#[from] ShardError),
+}
+
+impl From<LogError> for BacktestError {
+    fn from(error: LogError) -> BacktestError {
+        BacktestError::Service(error.into())
+    }
+}
+
+/// Runs the files, merged in time, through the service.
+///
+/// # Errors
+/// When a file cannot be read, or does not have the mapping's columns.
+pub fn run(
+    files: &[PathBuf],
+    mapping: &Mapping,
+    form: &Form,
+    partitions: u32,
+) -> Result<Outcome, BacktestError> {
+    let progress = progress(files);
+    let opened = files.iter().enumerate();
+    let sources: Result<Vec<Source>, BacktestError> =
+        opened.map(|(number, file)| Source::open(file, number, mapping, form, &progress)).collect();
+    let began = Instant::now();
+    let mut feeder = Feeder {
+        sources: sources?,
+        left_out: BTreeMap::new(),
+        labels: Labels::default(),
+        delay_ms: mapping.label.as_ref().map_or(0, |label| milliseconds(label.delay)),
+        legitimate: mapping.label.as_ref().is_none_or(|label| label.legitimate == Legitimate::Arrive),
+        prequential: Prequential::default(),
+        service: None,
+        partitions,
+        now_ms: TimeMs::MIN,
+        chunk_began_ms: TimeMs::MIN,
+        chunk_events: 0,
+        events: 0,
+    };
+    feeder.all()?;
+    progress.finish_and_clear();
+    Ok(feeder.outcome(began.elapsed()))
+}
+
+struct Feeder {
+    sources: Vec<Source>,
+    left_out: BTreeMap<LeftOut, u64>,
+    labels: Labels,
+    delay_ms: TimeMs,
+    legitimate: bool,
+    prequential: Prequential,
+    /// From the first event on.
+    service: Option<Service>,
+    partitions: u32,
+    /// Largest event time so far: what the clock shows.
+    now_ms: TimeMs,
+    chunk_began_ms: TimeMs,
+    chunk_events: usize,
+    events: u64,
+}
+
+impl Feeder {
+    fn all(&mut self) -> Result<(), BacktestError> {
+        while let Some((source, time_ms)) = self.earliest()? {
+            while let Some(feedback) = self.labels.due(time_ms) {
+                self.feed(&Event::Feedback(feedback))?;
+            }
+            let Some(mapped) = self.sources[source].pop() else { continue };
+            self.event(mapped)?;
+        }
+        while let Some(feedback) = self.labels.due(TimeMs::MAX) {
+            self.feed(&Event::Feedback(feedback))?;
+        }
+        self.catch_up()
+    }
+
+    /// The file whose next event is the earliest; of equal ones the first.
+    fn earliest(&mut self) -> Result<Option<(usize, TimeMs)>, BacktestError> {
+        let mut earliest: Option<(usize, TimeMs)> = None;
+        let left_out = &mut self.left_out;
+        let mut count = |reason: LeftOut| *left_out.entry(reason).or_default() += 1;
+        for (number, source) in self.sources.iter_mut().enumerate() {
+            if let Some(time_ms) = source.next_time(&mut count)?
+                && earliest.is_none_or(|(_, first_ms)| time_ms < first_ms)
+            {
+                earliest = Some((number, time_ms));
+            }
+        }
+        Ok(earliest)
+    }
+
+    fn event(&mut self, mapped: Mapped) -> Result<(), BacktestError> {
+        self.feed(&mapped.event)?;
+        let Event::Purchase(purchase) = &mapped.event else { return Ok(()) };
+        if let Some(fraud) = mapped.fraud.filter(|fraud| !purchase.refund && (*fraud || self.legitimate)) {
+            self.labels.put(verdict(purchase, fraud, self.delay_ms));
+        }
+        self.prequential.payment(purchase, mapped.fraud);
+        Ok(())
+    }
+
+    fn feed(&mut self, event: &Event<'_>) -> Result<(), BacktestError> {
+        let time_ms = event.time_ms();
+        let is_over = time_ms.saturating_sub(self.chunk_began_ms) >= CHUNK_MS;
+        if self.chunk_events >= CHUNK_EVENTS || (self.chunk_events > 0 && is_over) {
+            self.catch_up()?;
+        }
+        self.now_ms = self.now_ms.max(time_ms);
+        if self.chunk_events == 0 {
+            self.chunk_began_ms = time_ms;
+        }
+        if let Event::Feedback(feedback) = event {
+            self.prequential.verdict(feedback);
+        }
+        let service = match &mut self.service {
+            Some(service) => service,
+            None => self.service.insert(Service::start(self.now_ms, self.partitions)?),
+        };
+        service.feed(event, self.now_ms)?;
+        self.chunk_events += 1;
+        self.events += 1;
+        Ok(())
+    }
+
+    fn catch_up(&mut self) -> Result<(), BacktestError> {
+        self.chunk_events = 0;
+        let Feeder { service: Some(service), prequential, now_ms, .. } = self else { return Ok(()) };
+        service.catch_up(*now_ms, &mut |event_id, value| prequential.score(event_id, value))?;
+        Ok(())
+    }
+
+    fn outcome(mut self, took: Duration) -> Outcome {
+        Outcome {
+            rows: self.sources.iter().map(Source::rows).sum(),
+            events: self.events,
+            seconds: took.as_secs_f64(),
+            left_out: self.left_out,
+            counts: self.service.as_mut().map(Service::counts).unwrap_or_default(),
+            prequential: self.prequential,
+            service: self.service,
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> TimeMs {
+    TimeMs::try_from(duration.as_millis()).unwrap_or(TimeMs::MAX)
+}
+
+/// By bytes of the files, on standard error where that is a terminal.
+fn progress(files: &[PathBuf]) -> ProgressBar {
+    let size = |file: &Path| std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+    let bar = ProgressBar::new(files.iter().map(|file| size(file)).sum());
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {elapsed} gone, {eta} to go");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

@@ -1,0 +1,311 @@
+//! The whole service on the simulated log, in one thread, turn by turn, in event time.
+//!
+//! Events are fed in chunks; then the service works until it has nothing more to do: a transaction of the
+//! customer stage, those of the market stage that follow from it, the rows that come back. So what a
+//! chunk causes is seen by the next one, and by no event of its own. What was consumed is deleted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::analysis::{Published, anomaly};
+use crate::codec::{SchemaSet, WireForm, built_in, encode_event};
+use crate::customer::Customer;
+use crate::edge::log::sim::{SimConfig, SimLog, SimReader};
+use crate::edge::log::{Group, Log, LogError, Place, Reader};
+use crate::edge::shard::apply::Apply;
+use crate::edge::shard::commit::{Committer, Report};
+use crate::edge::shard::customer::CustomerStage;
+use crate::edge::shard::market::MarketStage;
+use crate::edge::shard::shared::{Epoch, Shared, SharedReader};
+use crate::edge::shard::store::SnapshotStore;
+use crate::edge::shard::wire::{Wire, partition_of};
+use crate::edge::shard::{Clock, Environment, ShardConfig, ShardError, Stage};
+use crate::engine;
+use crate::engine::snapshot::Snapshot;
+use crate::event::{Event, Input, Reject, TimeMs};
+use crate::signal::Topic;
+
+/// Rows of shared tables at most.
+const ROWS_MAX: usize = 2_000_000;
+/// Chunks between two deletions of what was consumed.
+const CHUNKS_KEPT: u64 = 64;
+/// Of anything that must come about within so many turns, or the service hangs.
+const TURNS_MAX: u32 = 1_000_000;
+/// Beyond any file.
+const NEVER_MS: i64 = 1 << 60;
+
+/// The service, live and caught up between any two calls.
+pub struct Service {
+    log: SimLog,
+    clock: Arc<EventClock>,
+    customer: Side<CustomerStage<SimLog>>,
+    market: Side<MarketStage<SimLog>>,
+    shared: SharedReader<SimLog>,
+    epochs: Arc<Shared>,
+    scores: SimReader,
+    partitions: u32,
+    chunks: u64,
+    alerts: u64,
+    buffer: Vec<u8>,
+}
+
+/// A stage's shard: its apply side and its committer.
+struct Side<S: Stage<SimLog>> {
+    apply: Apply<SimLog, S>,
+    committer: Committer<SimLog>,
+}
+
+struct EventClock(AtomicI64);
+
+impl Clock for EventClock {
+    fn now_ms(&self) -> TimeMs {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A backtest is not continued, so it keeps no snapshots.
+struct NoSnapshots;
+
+impl SnapshotStore for NoSnapshots {
+    fn submit(&self, _snapshot: Snapshot) {}
+
+    fn list(&self, _stage: &str, _partition: u32) -> Result<Vec<u64>, String> {
+        Ok(Vec::new())
+    }
+
+    fn get(&self, stage: &str, partition: u32, position: u64) -> Result<Vec<u8>, String> {
+        Err(format!("there is no snapshot of {stage} {partition} at {position}"))
+    }
+}
+
+/// What the service holds and has counted.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    pub applied: [u64; Input::ALL.len()],
+    pub guests: u64,
+    pub duplicates: u64,
+    pub alerts: u64,
+    pub customers: usize,
+    /// By [`Reject`].
+    pub dead_letters: [u64; Reject::ALL.len()],
+    pub state_bytes: usize,
+}
+
+/// As much of a score as is looked at.
+#[derive(Deserialize)]
+struct Scored<'a> {
+    analysis: &'a str,
+    event_id: Option<String>,
+    value: f64,
+}
+
+impl Service {
+    /// Starts at `now_ms` with `partitions` of every topic, and waits until all are live.
+    ///
+    /// # Errors
+    /// When the service does not start, which is a fault of ours.
+    pub fn start(now_ms: TimeMs, partitions: u32) -> Result<Service, ShardError> {
+        let config = SimConfig {
+            start_ms: now_ms,
+            session_timeout_ms: NEVER_MS,
+            transaction_timeout_ms: NEVER_MS,
+            retention_check_ms: NEVER_MS,
+            ..SimConfig::new(0, partitions)
+        };
+        let log = SimLog::new(config);
+        let models = log.partitions(Topic::Models)?.unwrap_or(1);
+        let clock = Arc::new(EventClock(AtomicI64::new(now_ms)));
+        let epochs = Arc::new(Shared::new(Epoch::new(Published::default(), models, ROWS_MAX)));
+        let environment = Environment {
+            log: log.clone(),
+            store: Arc::new(NoSnapshots),
+            clock: clock.clone(),
+            shared: Arc::clone(&epochs),
+            wire: wire()?,
+            config: Arc::new(shard_config(partitions)),
+            engine: Arc::new(engine::Config::default()),
+        };
+        let mut scores = log.reader()?;
+        let places: Vec<(Place, u64)> = (0..partitions).map(|p| (Place::new(Topic::Scores, p), 0)).collect();
+        scores.assign(&places)?;
+        let mut service = Service {
+            shared: SharedReader::new(&log, Arc::clone(&environment.wire), Arc::clone(&epochs))?,
+            customer: Side::new(CustomerStage::new(environment.clone(), None), &log)?,
+            market: Side::new(MarketStage::new(environment)?, &log)?,
+            log,
+            clock,
+            epochs,
+            scores,
+            partitions,
+            chunks: 0,
+            alerts: 0,
+            buffer: Vec::new(),
+        };
+        for _ in 0..TURNS_MAX {
+            service.turn()?;
+            let live = [service.customer.apply.live().count(), service.market.apply.live().count()];
+            if live == [partitions as usize; 2] {
+                return Ok(service);
+            }
+        }
+        Err(hangs("the partitions do not come live"))
+    }
+
+    /// Writes an event to its input at `now_ms`, which must not fall.
+    ///
+    /// # Errors
+    /// When the log refuses the record for its size.
+    pub fn feed(&mut self, event: &Event<'_>, now_ms: TimeMs) -> Result<(), LogError> {
+        let (input, schema) = match event {
+            Event::Purchase(_) => (Input::Purchases, built_in::PURCHASE),
+            Event::Engagement(_) => (Input::Engagements, built_in::ENGAGEMENT),
+            Event::Feedback(_) => (Input::Feedback, built_in::FEEDBACK),
+        };
+        self.buffer.clear();
+        encode_event(event, Some(schema), &mut self.buffer);
+        let key = event.key();
+        let place = Place::new(input.into(), partition_of(key, self.partitions));
+        self.log.append_record(place, Some(key.as_bytes()), Some(&self.buffer), now_ms)?;
+        Ok(())
+    }
+
+    /// Works at `now_ms` until nothing is left to do, and hands over each anomaly score: event, value.
+    ///
+    /// # Errors
+    /// When the service stops.
+    pub fn catch_up(&mut self, now_ms: TimeMs, scored: &mut dyn FnMut(&str, f64)) -> Result<(), ShardError> {
+        let passed_ms = now_ms.saturating_sub(self.clock.now_ms()).max(0);
+        self.log.advance(passed_ms.unsigned_abs());
+        self.clock.0.store(self.log.now_ms(), Ordering::Relaxed);
+        let mut turns = 0;
+        while self.turn()? {
+            turns += 1;
+            if turns == TURNS_MAX {
+                return Err(hangs("the service does not come to rest"));
+            }
+        }
+        while self.scores.poll(Duration::ZERO, &mut |record| {
+            let score: Option<Scored<'_>> = record.value.and_then(|value| serde_json::from_slice(value).ok());
+            if let Some(Scored { analysis, event_id: Some(event_id), value }) = score
+                && analysis == anomaly::DESCRIPTOR.name
+            {
+                scored(&event_id, value);
+            }
+        })? > 0
+        {}
+        self.chunks += 1;
+        if self.chunks.is_multiple_of(CHUNKS_KEPT) {
+            self.forget()?;
+        }
+        Ok(())
+    }
+
+    /// What it holds now.
+    pub fn counts(&mut self) -> Counts {
+        let stats = self.customer.apply.take_stats();
+        self.alerts += stats.alerts.values().sum::<u64>();
+        let mut counts = Counts { alerts: self.alerts, ..Counts::default() };
+        for (_, state) in self.customer.apply.live() {
+            let totals = state.partition.totals();
+            for (sum, applied) in counts.applied.iter_mut().zip(totals.applied) {
+                *sum += applied;
+            }
+            for (sum, dead) in counts.dead_letters.iter_mut().zip(totals.dead) {
+                *sum += dead;
+            }
+            counts.guests += totals.guests;
+            counts.duplicates += totals.duplicates;
+            counts.customers += state.partition.customers().len();
+            counts.state_bytes += state.partition.bytes().iter().map(|(_, bytes)| bytes).sum::<usize>();
+        }
+        for (_, state) in self.market.apply.live() {
+            counts.state_bytes += state.partition.bytes().iter().map(|(_, bytes)| bytes).sum::<usize>();
+        }
+        counts.state_bytes += self.epochs.epoch().tables.bytes();
+        counts
+    }
+
+    /// Every customer's record, by partition, in no particular order.
+    pub fn customers(&self) -> impl Iterator<Item = &Customer> {
+        let tables = self.customer.apply.live().map(|(_, state)| state.partition.customers());
+        tables.flat_map(|table| table.iter().map(|(_, customer)| customer))
+    }
+
+    /// True when anything moved.
+    fn turn(&mut self) -> Result<bool, ShardError> {
+        let read = self.shared.turn(Duration::ZERO)?;
+        let customer = self.customer.turn()?;
+        let market = self.market.turn()?;
+        Ok(read > 0 || customer || market)
+    }
+
+    /// Deletes what nobody reads again: below the groups' offsets, and outputs that were read.
+    fn forget(&self) -> Result<(), LogError> {
+        for group in [Group::Customer, Group::Market] {
+            for (place, next) in self.log.offsets(group) {
+                self.log.delete_before(place, next)?;
+            }
+        }
+        let read = [Topic::Models, Topic::Alerts, Topic::Scores, Topic::DeadLetters];
+        for topic in read {
+            for partition in 0..self.log.partitions(topic)?.unwrap_or(0) {
+                let place = Place::new(topic, partition);
+                self.log.delete_before(place, self.log.ends(place)?.stable)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: Stage<SimLog>> Side<S> {
+    fn new(stage: S, log: &SimLog) -> Result<Side<S>, ShardError> {
+        let id = format!("{:?}/backtest/0", S::GROUP);
+        let committer = Committer::new(log.clone(), S::GROUP, id, Box::new(|| Duration::ZERO));
+        Ok(Side { apply: Apply::new(stage, false)?, committer })
+    }
+
+    /// True when it committed a batch.
+    fn turn(&mut self) -> Result<bool, ShardError> {
+        let Some((batch, metadata)) = self.apply.turn(Duration::ZERO)? else { return Ok(false) };
+        self.committer.submit(batch, metadata);
+        for _ in 0..TURNS_MAX {
+            match self.committer.turn(Duration::ZERO) {
+                None => {}
+                Some(Report::Failed { error, .. }) => return Err(error.into()),
+                Some(report) => {
+                    self.apply.report(report);
+                    return Ok(true);
+                }
+            }
+        }
+        Err(hangs("a transaction does not end"))
+    }
+}
+
+fn hangs(what: &str) -> ShardError {
+    ShardError::Log(LogError::Fatal(what.to_owned()))
+}
+
+fn wire() -> Result<Arc<Wire>, ShardError> {
+    let fatal = |error: crate::codec::SchemaError| ShardError::Log(LogError::Fatal(error.to_string()));
+    let schemas = SchemaSet::new::<&str>([]).map_err(fatal)?;
+    let inputs = [WireForm::ConfluentAvro; Input::ALL.len()];
+    Ok(Arc::new(Wire::new(schemas, inputs, WireForm::Json).map_err(fatal)?))
+}
+
+/// A transaction whenever there is something, and a tick of the market stage after each with facts.
+fn shard_config(partitions: u32) -> ShardConfig {
+    ShardConfig {
+        instance: "backtest".into(),
+        transaction_interval_ms: 0,
+        market_tick_ms: 0,
+        snapshot_interval_ms: NEVER_MS,
+        snapshot_records: u64::MAX,
+        partitions,
+        market_partitions: partitions,
+        ..ShardConfig::default()
+    }
+}

@@ -1,0 +1,130 @@
+//! Event files: CSV, plain or compressed by gzip or zstd, read as they stand.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use csv::StringRecord;
+use flate2::read::MultiGzDecoder;
+use indicatif::ProgressBar;
+
+use super::BacktestError;
+use super::columns::resolve;
+use crate::config::Mapping;
+use crate::event::TimeMs;
+use crate::measure::rows::{Cells, LeftOut, Mapped, Rows};
+
+/// How the files are written down.
+#[derive(Debug, Clone)]
+pub struct Form {
+    pub separator: u8,
+    /// Names of the columns, where the files have no header.
+    pub columns: Option<Vec<String>>,
+}
+
+/// The events of one file, one after the other.
+pub struct Source {
+    file: PathBuf,
+    reader: csv::Reader<Box<dyn Read>>,
+    record: StringRecord,
+    row: u64,
+    rows: Rows,
+    ready: Vec<Mapped>,
+    queue: VecDeque<Mapped>,
+    ended: bool,
+}
+
+impl Cells for StringRecord {
+    fn cell(&self, column: usize) -> &str {
+        self.get(column).unwrap_or_default()
+    }
+}
+
+impl Source {
+    /// `number` of the file among all; `progress` counts bytes as they lie on the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or no kind of event finds its columns in it.
+    pub fn open(
+        file: &Path,
+        number: usize,
+        mapping: &Mapping,
+        form: &Form,
+        progress: &ProgressBar,
+    ) -> Result<Source, BacktestError> {
+        let failed =
+            |error: std::io::Error| BacktestError::Read { file: file.into(), reason: error.to_string() };
+        let opened = BufReader::with_capacity(1 << 16, progress.wrap_read(File::open(file).map_err(failed)?));
+        let plain: Box<dyn Read> = match file.extension().and_then(|extension| extension.to_str()) {
+            Some("gz") => Box::new(MultiGzDecoder::new(opened)),
+            Some("zst") => Box::new(zstd::stream::read::Decoder::with_buffer(opened).map_err(failed)?),
+            _ => Box::new(opened),
+        };
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(form.separator)
+            .has_headers(form.columns.is_none())
+            .flexible(true)
+            .from_reader(plain);
+        let names = match &form.columns {
+            Some(names) => names.clone(),
+            None => {
+                let header = reader.headers().map_err(|error| unreadable(file, &error))?;
+                header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect()
+            }
+        };
+        let layout = resolve(mapping, &names)
+            .map_err(|reason| BacktestError::Columns { file: file.into(), reason })?;
+        Ok(Source {
+            file: file.into(),
+            reader,
+            record: StringRecord::new(),
+            row: 0,
+            rows: Rows::new(layout, number),
+            ready: Vec::new(),
+            queue: VecDeque::new(),
+            ended: false,
+        })
+    }
+
+    /// Time of the next event; None at the end. Counts the rows that it leaves out.
+    ///
+    /// # Errors
+    /// When the file breaks off or is no CSV.
+    pub fn next_time(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<Option<TimeMs>, BacktestError> {
+        while self.queue.is_empty() && !self.ended {
+            match self.reader.read_record(&mut self.record) {
+                Ok(true) => {
+                    if let Err(reason) = self.rows.push(self.row, &self.record, &mut self.ready) {
+                        left_out(reason);
+                    }
+                    self.row += 1;
+                }
+                Ok(false) => {
+                    self.rows.finish(&mut self.ready);
+                    self.ended = true;
+                }
+                Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
+                    left_out(LeftOut::Text);
+                    self.row += 1;
+                }
+                Err(error) => return Err(unreadable(&self.file, &error)),
+            }
+            self.queue.extend(self.ready.drain(..));
+        }
+        Ok(self.queue.front().map(|mapped| mapped.event.time_ms()))
+    }
+
+    pub fn pop(&mut self) -> Option<Mapped> {
+        self.queue.pop_front()
+    }
+
+    /// Rows read so far.
+    pub fn rows(&self) -> u64 {
+        self.row
+    }
+}
+
+fn unreadable(file: &Path, error: &csv::Error) -> BacktestError {
+    BacktestError::Read { file: file.into(), reason: error.to_string() }
+}

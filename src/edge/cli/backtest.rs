@@ -1,0 +1,75 @@
+//! `habitue backtest`.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use super::output;
+use super::{Exit, Failure};
+use crate::config::Mapping;
+use crate::edge::backtest::{BacktestError, Form, run};
+
+/// Run event files through the whole service, at full speed in event time.
+///
+/// The files are CSV, plain, .gz or .zst, each in order of time; several are merged. Labels arrive when they
+/// would have, and no score knows of a label that had not arrived.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    habitue backtest online_retail_II.csv.gz --mapping docs/mappings/online_retail.toml\n  \
+    habitue backtest payments.csv --mapping mapping.toml --json | jq .analyses.anomaly")]
+pub struct Args {
+    /// The event files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// What the columns mean, see docs/mappings.
+    #[arg(long, value_name = "MAPPING.toml")]
+    mapping: PathBuf,
+    /// Write each customer's totals at the end to this file, as CSV.
+    #[arg(long, value_name = "CSV")]
+    customers: Option<PathBuf>,
+    /// Write one JSON document to standard output and nothing else.
+    #[arg(long)]
+    json: bool,
+    /// Names of the columns, where the files have no header.
+    #[arg(long, value_delimiter = ',', value_name = "A,B,C")]
+    columns: Option<Vec<String>>,
+    /// What stands between two cells: one character, or "tab".
+    #[arg(long, default_value = ",", value_parser = separator)]
+    separator: u8,
+    /// Partitions of the service; each has learners of its own.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    partitions: u32,
+}
+
+impl Args {
+    pub fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let mapping = Mapping::read(&self.mapping)?;
+        let form = Form { separator: self.separator, columns: self.columns };
+        let outcome = run(&self.files, &mapping, &form, self.partitions).map_err(|error| {
+            let exit = match error {
+                BacktestError::Columns { .. } => Exit::Configuration,
+                BacktestError::Read { .. } | BacktestError::Service(_) => Exit::Failed,
+            };
+            Failure::new(exit, error.to_string())
+        })?;
+        if let Some(file) = &self.customers {
+            let failed = |reason: String| Failure::new(Exit::Failed, format!("{}: {reason}", file.display()));
+            let mut out = BufWriter::new(File::create(file).map_err(|error| failed(error.to_string()))?);
+            outcome.customers(&mut out).map_err(|error| failed(error.to_string()))?;
+        }
+        if self.json {
+            output::json(out, &outcome.document())?;
+        } else {
+            outcome.print(out, output::table)?;
+        }
+        Ok(())
+    }
+}
+
+fn separator(text: &str) -> Result<u8, String> {
+    match (text, text.as_bytes()) {
+        ("tab" | "\\t", _) => Ok(b'\t'),
+        (_, [byte]) => Ok(*byte),
+        _ => Err(format!("{text:?} is not one character")),
+    }
+}

@@ -1,0 +1,238 @@
+//! Rows of event files to events: which cell is what, and which lines are one order.
+
+mod cell;
+mod layout;
+
+use crate::event::{Currency, Engagement, EngagementKind, Event, Feedback, Line, Purchase, TimeMs, Verdict};
+pub use layout::{
+    Constants, EngagementLayout, FeedbackLayout, LabelLayout, Layout, PurchaseLayout, Selector, TimeLayout,
+};
+
+/// The cells of a row by column.
+pub trait Cells {
+    /// Empty beyond the last.
+    fn cell(&self, column: usize) -> &str;
+}
+
+/// An event of a file, and what its row says of its outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapped {
+    pub event: Event<'static>,
+    /// Whether the purchase was fraud, where the row has a label.
+    pub fraud: Option<bool>,
+}
+
+/// Why a row is no part of any event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeftOut {
+    /// No kind of event takes it.
+    NoKind,
+    /// Its time cannot be read; and so on.
+    Time,
+    Price,
+    Quantity,
+    Currency,
+    EngagementKind,
+    Verdict,
+    /// An engagement or a verdict of nobody.
+    Customer,
+    /// The row is not UTF-8.
+    Text,
+}
+
+impl LeftOut {
+    pub fn name(self) -> &'static str {
+        match self {
+            LeftOut::NoKind => "no_kind",
+            LeftOut::Time => "unreadable_time",
+            LeftOut::Price => "unreadable_price",
+            LeftOut::Quantity => "unreadable_quantity",
+            LeftOut::Currency => "unknown_currency",
+            LeftOut::EngagementKind => "unknown_engagement_kind",
+            LeftOut::Verdict => "no_verdict",
+            LeftOut::Customer => "no_customer",
+            LeftOut::Text => "invalid_text",
+        }
+    }
+}
+
+/// Turns the rows of one file into events, in their order.
+#[derive(Debug)]
+pub struct Rows {
+    layout: Layout,
+    /// Distinguishes the made-up ids of several files.
+    prefix: String,
+    open: Option<Open>,
+}
+
+/// An order whose next line may come.
+#[derive(Debug)]
+struct Open {
+    order: String,
+    purchase: Purchase<'static>,
+    fraud: Option<bool>,
+}
+
+impl Rows {
+    pub fn new(layout: Layout, file: usize) -> Rows {
+        let prefix = if file == 0 { String::new() } else { format!("{file}:") };
+        Rows { layout, prefix, open: None }
+    }
+
+    /// Takes row number `row`, from 0; pushes what it completes to `out`.
+    ///
+    /// # Errors
+    /// When the row is left out; what came before is unharmed.
+    pub fn push(&mut self, row: u64, cells: &dyn Cells, out: &mut Vec<Mapped>) -> Result<(), LeftOut> {
+        if self.layout.purchase.as_ref().is_some_and(|layout| takes(&layout.rows, cells)) {
+            return self.line(row, cells, out);
+        }
+        self.finish(out);
+        let Layout { engagement, feedback, .. } = &self.layout;
+        if let Some(layout) = engagement.as_ref().filter(|layout| takes(&layout.rows, cells)) {
+            let event = self.engagement(layout, row, cells)?;
+            out.push(Mapped { event: Event::Engagement(event), fraud: None });
+            return Ok(());
+        }
+        if let Some(layout) = feedback.as_ref().filter(|layout| takes(&layout.rows, cells)) {
+            let event = self.feedback(layout, cells)?;
+            out.push(Mapped { event: Event::Feedback(event), fraud: None });
+            return Ok(());
+        }
+        Err(LeftOut::NoKind)
+    }
+
+    /// The order that was still open.
+    pub fn finish(&mut self, out: &mut Vec<Mapped>) {
+        if let Some(open) = self.open.take() {
+            out.push(Mapped { event: Event::Purchase(open.purchase), fraud: open.fraud });
+        }
+    }
+
+    fn line(&mut self, row: u64, cells: &dyn Cells, out: &mut Vec<Mapped>) -> Result<(), LeftOut> {
+        let Some(layout) = &self.layout.purchase else { return Err(LeftOut::NoKind) };
+        let time_ms = self.layout.time.read(cells).ok_or(LeftOut::Time)?;
+        let decimals = self.layout.decimals;
+        let price = cell::minor_units(cells.cell(layout.price), decimals).ok_or(LeftOut::Price)?;
+        let constants = &self.layout.constants;
+        let quantity = match layout.quantity {
+            Some(column) => cell::whole(cells.cell(column)).ok_or(LeftOut::Quantity)?,
+            None => constants.quantity,
+        };
+        let currency = match layout.currency {
+            Some(column) => Currency::parse(cells.cell(column).trim()),
+            None => constants.currency,
+        };
+        let currency = currency.ok_or(LeftOut::Currency)?;
+        let text = |column: Option<usize>| text(cells, column);
+        let order = text(layout.order);
+        let customer = text(layout.customer).filter(|name| !self.layout.guests.contains(name));
+        let refund = quantity < 0 && layout.negative_is_refund;
+        let line = Line {
+            item: text(layout.item).or_else(|| constants.item.clone()).unwrap_or_default().into(),
+            category: text(layout.category).map(Into::into),
+            quantity,
+            unit_price_minor: price,
+        };
+        if let (Some(open), Some(order)) = (&mut self.open, &order)
+            && open.order == *order
+            && open.purchase.customer.as_deref() == customer.as_deref()
+            && open.purchase.refund == refund
+        {
+            open.purchase.lines.push(line);
+            return Ok(());
+        }
+        let order = order.unwrap_or_default();
+        let named = text(layout.event_id);
+        let event_id = named.unwrap_or_else(|| format!("{}{order}-{row}", self.prefix));
+        let purchase = Purchase {
+            order: if order.is_empty() { event_id.clone().into() } else { order.clone().into() },
+            event_id: event_id.into(),
+            customer: customer.map(Into::into),
+            time_ms,
+            lines: vec![line],
+            currency,
+            instrument: text(layout.instrument).map(Into::into),
+            channel: text(layout.channel).or_else(|| constants.channel.clone()).map(Into::into),
+            terminal: text(layout.terminal).map(Into::into),
+            device: text(layout.device).map(Into::into),
+            country: text(layout.country).or_else(|| constants.country.clone()).map(Into::into),
+            refund,
+        };
+        let fraud = self.layout.label.as_ref().and_then(|label| label.read(cells));
+        self.finish(out);
+        self.open = Some(Open { order, purchase, fraud });
+        if self.open.as_ref().is_some_and(|open| open.order.is_empty()) {
+            self.finish(out);
+        }
+        Ok(())
+    }
+
+    fn engagement(
+        &self,
+        layout: &EngagementLayout,
+        row: u64,
+        cells: &dyn Cells,
+    ) -> Result<Engagement<'static>, LeftOut> {
+        let text = |column: Option<usize>| text(cells, column);
+        let kind = match layout.kind {
+            Some(column) => {
+                let said = cells.cell(column).trim();
+                let meant = layout.kinds.get(said).map_or(said, String::as_str);
+                EngagementKind::ALL.into_iter().find(|kind| kind.symbol() == meant)
+            }
+            None => self.layout.constants.kind,
+        };
+        let duration = layout.duration_seconds.and_then(|column| cells.cell(column).trim().parse().ok());
+        Ok(Engagement {
+            event_id: text(layout.event_id).unwrap_or_else(|| format!("{}{row}", self.prefix)).into(),
+            customer: text(Some(layout.customer)).ok_or(LeftOut::Customer)?.into(),
+            time_ms: self.layout.time.read(cells).ok_or(LeftOut::Time)?,
+            kind: kind.ok_or(LeftOut::EngagementKind)?,
+            session: text(layout.session).map(Into::into),
+            item: text(layout.item).map(Into::into),
+            category: text(layout.category).map(Into::into),
+            duration_seconds: duration,
+            query: text(layout.query).map(Into::into),
+            experiment: None,
+            variant: None,
+            anonymous_id: None,
+        })
+    }
+
+    fn feedback(&self, layout: &FeedbackLayout, cells: &dyn Cells) -> Result<Feedback<'static>, LeftOut> {
+        let said = text(cells, Some(layout.verdict)).ok_or(LeftOut::Verdict)?;
+        let verdict = if said == layout.fraud { Verdict::Fraud } else { Verdict::Legitimate };
+        Ok(Feedback {
+            customer: text(cells, Some(layout.customer)).ok_or(LeftOut::Customer)?.into(),
+            event_id: text(cells, Some(layout.event_id)).unwrap_or_default().into(),
+            verdict,
+            time_ms: self.layout.time.read(cells).ok_or(LeftOut::Time)?,
+            source: text(cells, layout.source).unwrap_or_else(|| "file".into()).into(),
+        })
+    }
+}
+
+/// The cell without blanks around it; None where nothing is in it.
+fn text(cells: &dyn Cells, column: Option<usize>) -> Option<String> {
+    let cell = cells.cell(column?).trim();
+    (!cell.is_empty()).then(|| cell.to_owned())
+}
+
+fn takes(rows: &Option<Selector>, cells: &dyn Cells) -> bool {
+    rows.as_ref().is_none_or(|rows| rows.values.iter().any(|value| value == cells.cell(rows.column).trim()))
+}
+
+/// The moment that a verdict on the purchase arrives.
+pub fn verdict(purchase: &Purchase<'_>, fraud: bool, delay_ms: TimeMs) -> Feedback<'static> {
+    Feedback {
+        customer: purchase.key().to_owned().into(),
+        event_id: purchase.event_id.clone().into_owned().into(),
+        verdict: if fraud { Verdict::Fraud } else { Verdict::Legitimate },
+        time_ms: purchase.time_ms.saturating_add(delay_ms),
+        source: "label".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

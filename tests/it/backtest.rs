@@ -1,0 +1,234 @@
+//! `habitue backtest` on small files whose outcome was counted by hand or by the slow definition.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+const FIXTURES: &str = "tests/it/backtest";
+const PAYMENT_COLUMNS: &str = "id,seconds,customer,terminal,amount,fraud";
+const PAYMENTS: &str = r#"
+[time]
+column = "seconds"
+epoch = 2018-04-01
+[constants]
+currency = "EUR"
+item = "payment"
+[purchase]
+event_id = "id"
+customer = "customer"
+terminal = "terminal"
+price = "amount"
+[label]
+column = "fraud"
+fraud = "1"
+delay = "2d"
+"#;
+
+/// A folder that goes away.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let folder = std::env::temp_dir().join(format!("habitue-backtest-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Folder(folder)
+    }
+
+    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let file = self.0.join(name);
+        std::fs::write(&file, bytes).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn backtest(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_habitue"));
+    command.arg("backtest").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.output().unwrap()
+}
+
+/// The document; standard error must be empty where it is no terminal.
+fn document(arguments: &[&str]) -> Value {
+    let output = backtest(&[arguments, &["--json"]].concat());
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), err.as_str()), (Some(0), ""));
+    serde_json::from_slice(&output.stdout).expect("one document and nothing else")
+}
+
+fn fixture(name: &str) -> String {
+    format!("{FIXTURES}/{name}")
+}
+
+#[test]
+fn lines_become_orders_and_everything_else_is_counted() {
+    let folder = Folder::new("orders");
+    let totals = folder.file("customers.csv", "");
+    let mapping = "docs/mappings/online_retail.toml";
+    let found = document(&[&fixture("orders.csv"), "--mapping", mapping, "--customers", &totals]);
+    assert_eq!(found["rows"], json!(13));
+    assert_eq!(found["events"], json!(7));
+    assert_eq!(found["applied"], json!({ "purchases": 4, "engagements": 0, "feedback": 0 }));
+    assert_eq!(found["guests"], json!(1));
+    // The bad debt and the line of no quantity; and the last order, which is older than the lateness.
+    assert_eq!(found["dead_letters"], json!({ "invalid_value": 2, "late": 1 }));
+    assert_eq!(
+        found["left_out"],
+        json!({ "unreadable_price": 1, "unreadable_quantity": 1, "unreadable_time": 1 })
+    );
+    let expected = "\
+customer,first_ms,last_ms,purchases,units,amount_minor,refunds,refunded_minor,engagements,feedbacks,frauds
+13085,1260000000000,1260003600000,1,15,1696,1,695,0,0,0
+13086,1260090000000,1260090000000,1,3,300,0,0,0,0,0
+";
+    assert_eq!(std::fs::read_to_string(&totals).unwrap(), expected);
+}
+
+#[test]
+fn compressed_files_give_the_same_document() {
+    let folder = Folder::new("compressed");
+    let plain = std::fs::read(fixture("orders.csv")).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gz, &plain).unwrap();
+    let gz = folder.file("orders.csv.gz", gz.finish().unwrap());
+    let zst = folder.file("orders.csv.zst", zstd::encode_all(&plain[..], 3).unwrap());
+    let mapping = "docs/mappings/online_retail.toml";
+    let told = |file: &str| {
+        let mut document = document(&[file, "--mapping", mapping]);
+        for clocked in ["seconds", "events_per_second_per_core"] {
+            assert!(document[clocked].as_f64().unwrap() > 0.0);
+            document[clocked] = Value::Null;
+        }
+        document
+    };
+    let expected = told(&fixture("orders.csv"));
+    assert_eq!(told(&gz), expected);
+    assert_eq!(told(&zst), expected);
+}
+
+#[test]
+fn scores_are_joined_with_labels_and_know_of_none_that_had_not_arrived() {
+    let folder = Folder::new("labels");
+    let mapping = |name: &str, delay: &str| folder.file(name, PAYMENTS.replace("2d", delay));
+    let (file, columns) = (fixture("payments.csv"), ["--columns", PAYMENT_COLUMNS]);
+    let run = |mapping: &str| {
+        let found = document(&[&[&*file, "--mapping", mapping], &columns[..]].concat());
+        assert_eq!(found["applied"]["purchases"], json!(6000));
+        assert_eq!(found["applied"]["feedback"], json!(6000));
+        assert_eq!(found["dead_letters"], json!({}));
+        found["analyses"]["anomaly"].clone()
+    };
+    let soon = run(&mapping("soon.toml", "2d"));
+    let never = run(&mapping("never.toml", "3650d"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    let frauds = rows.iter().filter(|row| row[5] == "1").count();
+    let default = &soon["learners"]["default"];
+    assert_eq!((default["n"].as_u64(), default["positives"].as_u64()), (Some(6000), Some(frauds as u64)));
+    // The baseline of the amount by its slow definition over pairs.
+    let amount = |row: &[&str]| row[4].parse::<f64>().unwrap();
+    let (bad, good): (Vec<&Vec<&str>>, Vec<&Vec<&str>>) = rows.iter().partition(|row| row[5] == "1");
+    let wins: f64 = bad
+        .iter()
+        .flat_map(|b| good.iter().map(|g| amount(b).partial_cmp(&amount(g)).unwrap()))
+        .map(|order| [0.0, 0.5, 1.0][(order as i8 + 1) as usize])
+        .sum();
+    let auc = wins / (bad.len() * good.len()) as f64;
+    assert!((soon["baselines"]["amount"]["auc"].as_f64().unwrap() - auc).abs() < 1e-6);
+    // A verdict of two days ago tells of the terminal; one that has not come tells nobody anything.
+    let precision = |of: &Value| of["average_precision"].as_f64().unwrap();
+    assert!(precision(&soon["learners"]["default"]) > precision(&never["learners"]["default"]));
+    assert!((never["baselines"]["entity_share"]["auc"].as_f64().unwrap() - 0.5).abs() < 1e-9);
+    assert!(soon["baselines"]["entity_share"]["auc"].as_f64().unwrap() > 0.6);
+}
+
+#[test]
+fn several_files_are_merged_in_time() {
+    let folder = Folder::new("merge");
+    let header = "what,ts,who,thing,price,id,said\n";
+    let sold = folder.file("sold.csv", format!("{header}order,100,a,x,1.00,o1,\norder,9000,a,y,2.00,o2,\n"));
+    let rest = folder.file(
+        "rest.csv",
+        format!("{header}look,50,a,x,,,\nlook,8000,b,x,,,\nverdict,8500,a,,,o1,bad\nnoise,8600,a,,,,\n"),
+    );
+    let mapping = folder.file(
+        "mapping.toml",
+        r#"
+[time]
+column = "ts"
+epoch = 2026-01-01
+[constants]
+currency = "EUR"
+kind = "view"
+[purchase]
+rows = { column = "what", values = ["order"] }
+event_id = "id"
+customer = "who"
+item = "thing"
+price = "price"
+[engagement]
+rows = { column = "what", values = ["look"] }
+customer = "who"
+item = "thing"
+[feedback]
+rows = { column = "what", values = ["verdict"] }
+customer = "who"
+event_id = "id"
+verdict = "said"
+fraud = "bad"
+"#,
+    );
+    let totals = folder.file("customers.csv", "");
+    // In any other order the events of one file would be late for those of the other.
+    let found = document(&[&rest, &sold, "--mapping", &mapping, "--customers", &totals]);
+    assert_eq!(found["applied"], json!({ "purchases": 2, "engagements": 2, "feedback": 1 }));
+    assert_eq!((&found["dead_letters"], &found["left_out"]), (&json!({}), &json!({ "no_kind": 1 })));
+    let totals = std::fs::read_to_string(&totals).unwrap();
+    let frauds: BTreeMap<&str, &str> = totals
+        .lines()
+        .skip(1)
+        .map(|line| (line.split(',').next().unwrap(), line.rsplit(',').next().unwrap()))
+        .collect();
+    assert_eq!(frauds, BTreeMap::from([("a", "1"), ("b", "0")]));
+}
+
+#[test]
+fn a_wrong_mapping_is_refused_with_line_and_column() {
+    let folder = Folder::new("refused");
+    let text = PAYMENTS.replace("event_id", "event-id").replace("\"EUR\"", "\"euro\"");
+    let mapping = folder.file("mapping.toml", text);
+    let output = backtest(&[&fixture("orders.csv"), "--mapping", &mapping]);
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(output.stdout.is_empty());
+    for part in
+        ["unknown key `event-id`", "did you mean `event_id`?", "mapping.toml:9:1", "mapping.toml:6:12"]
+    {
+        assert!(err.contains(part), "{part} in {err}");
+    }
+}
+
+#[test]
+fn a_file_without_the_columns_is_refused_with_those_it_has() {
+    let folder = Folder::new("columns");
+    let mapping = folder.file("mapping.toml", PAYMENTS);
+    let output = backtest(&[&fixture("orders.csv"), "--mapping", &mapping]);
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(err.contains("there is no column \"id\"; the file has Invoice, StockCode"), "{err}");
+}
+
+#[test]
+fn the_shipped_mappings_are_valid() {
+    for file in std::fs::read_dir("docs/mappings").unwrap() {
+        let file = file.unwrap().path();
+        habitue::config::Mapping::read(&file).unwrap_or_else(|refusal| panic!("{refusal}"));
+    }
+}
