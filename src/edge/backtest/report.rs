@@ -11,6 +11,9 @@ use crate::event::Reject;
 use crate::measure::prequential::{BASELINES, Prequential, Rating};
 use crate::measure::rows::LeftOut;
 
+/// Writes rows under a head.
+pub type Table = fn(&mut dyn Write, &[&str], &[Vec<String>]) -> io::Result<()>;
+
 /// Everything a backtest knows at its end.
 pub struct Outcome {
     /// Rows of the files, headers not among them.
@@ -103,11 +106,7 @@ impl Outcome {
     ///
     /// # Errors
     /// When `out` does not take it.
-    pub fn print(
-        &self,
-        out: &mut dyn Write,
-        table: fn(&mut dyn Write, &[&str], &[Vec<String>]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    pub fn print(&self, out: &mut dyn Write, table: Table) -> io::Result<()> {
         let [purchases, engagements, feedback] = self.counts.applied;
         let mut rows = vec![
             line("rows", self.rows),

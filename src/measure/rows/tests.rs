@@ -1,3 +1,5 @@
+//! Orders, refunds, guests and exact numbers, on rows written by hand.
+
 use super::*;
 
 struct Row(Vec<&'static str>);

@@ -1,3 +1,5 @@
+//! What the workloads promise: repeatability, proportions, time, verdicts.
+
 use std::collections::BTreeMap;
 
 use super::*;
