@@ -35,6 +35,16 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// Upper bound of its encoded size, in bytes.
+    pub fn bytes(&self) -> usize {
+        let texts = match self {
+            Fact::Payment { entities, .. } => entities.iter().map(|entity| entity.len() + 3).sum(),
+            Fact::EntityVerdict { entity, .. } => entity.len() + 3,
+            Fact::Verdict { .. } => 0,
+        };
+        40 + texts
+    }
+
     /// Which of `partitions` market partitions folds the fact.
     pub fn partition(&self, partitions: u32) -> u32 {
         let hash = match self {

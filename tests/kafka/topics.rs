@@ -8,7 +8,7 @@ use habitue::signal::Topic;
 
 use super::broker::Broker;
 
-pub const CASES: &[(&str, fn(&Broker))] = &[
+pub const CASES: &[crate::Case] = &[
     ("the_topics_command_creates_what_is_missing", creates),
     ("the_topics_command_refuses_what_does_not_fit", refuses),
 ];

@@ -35,7 +35,6 @@ pub trait Bench {
 // An argument of another macro cannot be `$crate`; both are of one crate.
 #[allow(clippy::crate_in_macro_def)]
 #[macro_export]
-#[allow(clippy::crate_in_macro_def)] // the caller is the crate that holds this file
 macro_rules! conformance {
     ($bench:expr) => {
         $crate::every_case!(crate::conformance_cases, $bench);

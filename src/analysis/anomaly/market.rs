@@ -58,6 +58,8 @@ pub(super) struct EntityRisk {
     half_life_ms: TimeMs,
     page_max: usize,
     waiting: Waiting<Unlabelled>,
+    /// Verdicts read before their payments, which happens while history is loaded.
+    early: Waiting<(TimeMs, bool)>,
     pages: Vec<Arc<Page>>,
     folded: Folded,
 }
@@ -68,13 +70,20 @@ impl EntityRisk {
             half_life_ms: config.entity_half_life_ms.max(1),
             page_max: (config.entities_max as usize / PAGES).max(1),
             waiting: Waiting::new(config.waiting_max as usize),
+            early: Waiting::new(config.waiting_max as usize / 4),
             pages: vec![Arc::default(); PAGES],
             folded: Folded { labelled: vec![[0; 2]; RISKS], ..Folded::default() },
         }
     }
 
     fn verdict(&mut self, event: u64, time_ms: TimeMs, fraud: bool, output: &mut MarketOutput) {
-        let Some(payment) = self.waiting.take(event) else { return };
+        match self.waiting.take(event) {
+            Some(payment) => self.label(payment, time_ms, fraud, output),
+            None => self.early.insert(event, (time_ms, fraud)),
+        }
+    }
+
+    fn label(&mut self, payment: Unlabelled, time_ms: TimeMs, fraud: bool, output: &mut MarketOutput) {
         self.folded.labelled[usize::from(payment.risk).min(RISKS - 1)][usize::from(fraud)] += 1;
         let entities = payment.entities.into_iter();
         output.facts.extend(entities.map(|entity| Fact::EntityVerdict { entity, time_ms, fraud }));
@@ -131,7 +140,11 @@ impl MarketSide for EntityRisk {
     fn fold(&mut self, fact: &Fact, output: &mut MarketOutput) {
         match fact {
             Fact::Payment { event, risk, entities, .. } => {
-                self.waiting.insert(*event, Unlabelled { risk: *risk, entities: entities.clone() });
+                let payment = Unlabelled { risk: *risk, entities: entities.clone() };
+                match self.early.take(*event) {
+                    Some((time_ms, fraud)) => self.label(payment, time_ms, fraud, output),
+                    None => self.waiting.insert(*event, payment),
+                }
             }
             Fact::Verdict { event, time_ms, fraud } => self.verdict(*event, *time_ms, *fraud, output),
             Fact::EntityVerdict { entity, time_ms, fraud } => self.entity_verdict(entity, *time_ms, *fraud),
@@ -176,20 +189,22 @@ impl MarketSide for EntityRisk {
     }
 
     fn freeze(&self) -> Frozen {
-        let (waiting, pages, folded) = (self.waiting.freeze(), self.pages.clone(), self.folded.clone());
+        let (waiting, early) = (self.waiting.freeze(), self.early.freeze());
+        let (pages, folded) = (self.pages.clone(), self.folded.clone());
         Box::new(move || {
             let pages: Vec<&Page> = pages.iter().map(|page| &**page).collect();
-            postcard::to_allocvec(&(waiting(), pages, folded)).expect("plain data always serialises")
+            postcard::to_allocvec(&(waiting(), early(), pages, folded)).expect("plain data always serialises")
         })
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let (waiting, pages, folded): (Vec<u8>, Vec<Page>, Folded) =
+        let (waiting, early, pages, folded): (Vec<u8>, Vec<u8>, Vec<Page>, Folded) =
             postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
         if pages.len() != PAGES || folded.labelled.len() != RISKS {
             return Err(format!("{} pages and {} risks", pages.len(), folded.labelled.len()));
         }
         self.waiting.restore(&waiting)?;
+        self.early.restore(&early)?;
         self.pages = pages.into_iter().map(Arc::new).collect();
         self.folded = folded;
         Ok(())
@@ -199,7 +214,7 @@ impl MarketSide for EntityRisk {
         // A name of 24 bytes, a node's slack.
         let entities: usize = self.pages.iter().map(|page| page.len()).sum();
         let entity = size_of::<(String, Entity)>() * 3 / 2 + 24;
-        self.waiting.bytes() + self.waiting.len() * 96 + entities * entity + RISKS * 16
+        self.early.bytes() + self.waiting.bytes() + self.waiting.len() * 96 + entities * entity + RISKS * 16
     }
 
     fn quality(&self) -> Quality {
@@ -253,6 +268,20 @@ mod tests {
         assert!(output.rows[0].numbers[0] > 0.3, "{:?}", output.rows[0]);
         risk.tick(100, &mut output);
         assert_eq!(output.rows.len(), 1, "nothing moved since");
+    }
+
+    #[test]
+    fn a_verdict_read_before_its_payment_waits_for_it() {
+        let mut risk = EntityRisk::new(&Config::default());
+        let mut output = MarketOutput::default();
+        risk.fold(&Fact::Verdict { event: 7, time_ms: 10, fraud: true }, &mut output);
+        assert!(output.facts.is_empty());
+        let entities = vec!["terminal:T".to_owned()];
+        risk.fold(&Fact::Payment { event: 7, time_ms: 0, risk: 300, entities }, &mut output);
+        assert_eq!(
+            output.facts,
+            vec![Fact::EntityVerdict { entity: "terminal:T".into(), time_ms: 10, fraud: true }]
+        );
     }
 
     #[test]

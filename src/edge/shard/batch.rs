@@ -34,7 +34,7 @@ impl Part {
     }
 
     pub fn fact(&mut self, fact: Fact) {
-        self.bytes += 64;
+        self.bytes += fact.bytes();
         self.facts.push(fact);
     }
 }

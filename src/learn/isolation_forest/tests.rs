@@ -1,3 +1,5 @@
+//! The forest beside its own rows: counts, leaves, forgetting, missing values.
+
 use super::*;
 
 fn row(rng: &mut Rng, shift: f64, missing: f64) -> Vec<f64> {

@@ -91,23 +91,24 @@ pub fn names(sources: &[Source]) -> Vec<String> {
     faults
 }
 
-/// Files of `learn` in which a type becomes a learner and whose head does not say all of [`LEARNER_LINES`].
+/// Files of `learn` whose doc comments do not say all of [`LEARNER_LINES`] once for each learner.
 pub fn learner_heads(sources: &[Source]) -> Vec<String> {
     let mut faults = Vec::new();
     for source in sources.iter().filter(|source| source.path.starts_with("src/learn/")) {
-        if !words(&source.product, "Learner")
-            .any(|at| source.product[at + 7..].trim_start().starts_with("for "))
-        {
-            continue;
-        }
-        let head: Vec<&str> = source.text.lines().map_while(|line| line.strip_prefix("//!")).collect();
+        let becomes = |at: &usize| source.product[at + 7..].trim_start().starts_with("for ");
+        let learners = words(&source.product, "Learner").filter(becomes).count();
+        let docs = source.text.lines().filter_map(|line| {
+            let line = line.trim_start();
+            line.strip_prefix("//!").or_else(|| line.strip_prefix("///"))
+        });
+        let docs: Vec<&str> =
+            docs.map(|line| line.trim_start_matches([' ', '*', '-', '_', '#', '`'])).collect();
         for label in LEARNER_LINES {
-            let said = head.iter().any(|line| {
-                let line = line.trim_start_matches([' ', '*', '-', '_', '#', '`']);
+            let says = |line: &&&str| {
                 line.strip_prefix(label).is_some_and(|rest| rest.starts_with(|c: char| !c.is_alphanumeric()))
-            });
-            if !said {
-                faults.push(format!("{}:1: a learner's head has a line `{label}: …`", source.path));
+            };
+            if docs.iter().filter(says).count() < learners {
+                faults.push(format!("{}:1: a learner's docs have a line `{label}: …`", source.path));
             }
         }
     }

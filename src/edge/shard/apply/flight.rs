@@ -101,15 +101,20 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
 
     /// Packs facts into records of at most the entry limit.
     fn pack(&self, partition: u32, facts: Vec<Fact>, now_ms: TimeMs, records: &mut Vec<Outgoing>) {
-        // A fact takes about 64 bytes, with long entity names a few hundred.
-        let at_once = (self.environment.config.entry_bytes_max / 1024).max(1) * 4;
+        let bytes_max = self.environment.config.entry_bytes_max;
         let mut facts = facts.into_iter().peekable();
         while facts.peek().is_some() {
-            let packed = FactRecord::Packed(facts.by_ref().take(at_once).collect());
+            let (mut packed, mut bytes) = (Vec::new(), 0);
+            while let Some(fact) =
+                facts.next_if(|fact| packed.is_empty() || bytes + fact.bytes() <= bytes_max)
+            {
+                bytes += fact.bytes();
+                packed.push(fact);
+            }
             records.push(Outgoing {
                 place: Place::new(Topic::Facts, partition),
                 key: Vec::new(),
-                value: Some(self.environment.wire.fact(&packed)),
+                value: Some(self.environment.wire.fact(&FactRecord::Packed(packed))),
                 timestamp_ms: now_ms,
             });
         }

@@ -325,12 +325,8 @@ impl<L: Log> CustomerRestore<L> {
         let raw = RawRecord { source, timestamp_ms: record.timestamp_ms, key, value };
         let event = match undecodable {
             Some(reason) => Err(Rejected { reason, detail: String::new() }),
-            None => decode(
-                &mut self.decoders[input.index()],
-                key,
-                value,
-                self.environment.config.record_bytes_max,
-            ),
+            // What was too large then is told by a decision; what was not, is not now.
+            None => decode(&mut self.decoders[input.index()], key, value, usize::MAX),
         };
         let view = View { tables: &epoch.tables, published: &epoch.published };
         self.output.clear();
