@@ -2,10 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Runs `property` with seeds `0..count`, or with `HABITUE_SEED` only where that is set.
+/// Runs `property` with seeds `0..count`, or with `HABITUE_SEED` only where that is set; `HABITUE_SEEDS` asks
+/// for another count.
 /// `test` is the path of the calling test, as `cargo test` takes it.
 pub fn each(test: &str, count: u64, property: impl Fn(u64)) {
     let only = std::env::var("HABITUE_SEED").ok().map(|seed| seed.parse().expect("HABITUE_SEED is a number"));
+    let count =
+        std::env::var("HABITUE_SEEDS").map_or(count, |n| n.parse().expect("HABITUE_SEEDS is a number"));
     for seed in only.map_or(0..count, |seed: u64| seed..seed + 1) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| property(seed))) {
             eprintln!(

@@ -61,6 +61,14 @@ impl<L: Log> Cursor<L> {
         self.ahead.pop_front()
     }
 
+    /// The end up to which records can be read by now.
+    ///
+    /// # Errors
+    /// When the log does not say.
+    pub fn stable_end(&mut self) -> Result<u64, LogError> {
+        Ok(self.reader.ends(self.place)?.stable)
+    }
+
     /// True when everything committed so far has been popped.
     pub fn is_at_end(&self) -> bool {
         self.ahead.is_empty() && self.reader.at_end(self.place)

@@ -18,6 +18,8 @@ use crate::signal::{Source, Topic};
 
 /// Records applied in one turn at most.
 const RECORDS_A_TURN: usize = 2_000;
+/// After so many polls, each up to 100 ms, what should be in the journal and is not is taken for lost.
+const EMPTY_POLLS_MAX: u32 = 100;
 
 /// See PROTOCOL section 5: C is the group's committed journal offset, S the snapshot's.
 pub struct CustomerRestore<L: Log> {
@@ -55,6 +57,8 @@ struct Follow<L: Log> {
     next: u64,
     entry: Option<(u64, Entry)>,
     step: usize,
+    /// Polls without a record since everything up to C can be read.
+    empty_polls: u32,
 }
 
 impl<L: Log> CustomerRestore<L> {
@@ -126,6 +130,7 @@ impl<L: Log> CustomerRestore<L> {
             next: from,
             entry: None,
             step: 0,
+            empty_polls: 0,
         };
         Ok(Some(Phase::Follow(Box::new(follow))))
     }
@@ -205,8 +210,17 @@ impl<L: Log> CustomerRestore<L> {
 
     fn next_entry(&self, follow: &mut Follow<L>, wait: Duration) -> Result<Next, ShardError> {
         let Some(record) = follow.journal.peek(wait).map_err(|error| self.unreadable(&error))? else {
-            return Ok(if follow.journal.is_at_end() { Next::End } else { Next::NotYet });
+            // A transaction's marks reach its partitions one by one: the offset may be committed before the
+            // entry in front of it can be read.
+            let is_ended = follow.journal.is_at_end();
+            if is_ended
+                && (follow.empty_polls > 0 || follow.journal.stable_end().is_ok_and(|end| end >= follow.to))
+            {
+                follow.empty_polls += 1;
+            }
+            return Ok(if follow.empty_polls > EMPTY_POLLS_MAX { Next::End } else { Next::NotYet });
         };
+        follow.empty_polls = 0;
         if record.offset >= follow.to {
             return Ok(Next::End);
         }
