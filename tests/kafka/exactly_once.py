@@ -144,10 +144,10 @@ class Instance:
         self.name = f"instance-{number}"
         self.config = str(folder / f"{self.name}.toml")
         self._binary, self._log = binary, folder / f"{self.name}.log"
-        self._http = f"127.0.0.1:{free_port()}"
+        self.http = f"127.0.0.1:{free_port()}"
         self._process = None
         settings = {
-            "service": {"instance": self.name, "http": self._http},
+            "service": {"instance": self.name, "http": self.http},
             "kafka": {"brokers": [bootstrap], "topic_prefix": PREFIX},
             "topics": {"partitions": PARTITIONS, "schemas": str(wire.SCHEMAS)},
             # History is written now, but carries its own times.
@@ -171,7 +171,7 @@ class Instance:
         until = time.monotonic() + seconds
         while time.monotonic() < until and self._process.poll() is None:
             try:
-                with urllib.request.urlopen(f"http://{self._http}/readyz", timeout=2) as answer:
+                with urllib.request.urlopen(f"http://{self.http}/readyz", timeout=2) as answer:
                     if answer.status == 200:
                         return True
             except OSError:

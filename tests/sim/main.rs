@@ -6,6 +6,7 @@ mod conformance;
 mod copy;
 mod exactly_once;
 mod faults;
+mod holes;
 mod interleavings;
 mod membership;
 mod retention;

@@ -1,9 +1,9 @@
 //! The whole service under faults: nothing lost, nothing twice, every byte explained by the journal.
 
 mod letter;
-mod replay;
+pub mod replay;
 mod traffic;
-mod world;
+pub mod world;
 
 use std::sync::Arc;
 
