@@ -234,7 +234,7 @@ fn an_expired_offset_waits_for_what_is_open() {
         a.commits_until("send_offsets");
         shop.log.remove_member(Group::Customer, "a");
         let mut b = shop.start("b", Rig::new(&shop.log, without).forgotten());
-        for _ in 0..100 {
+        for _ in 0..400 {
             shop.advance(5);
             b.turn().unwrap();
         }
