@@ -314,6 +314,14 @@ impl Reject {
     }
 }
 
+/// Why a value is no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    pub reason: Reject,
+    /// For people: which field, which value. At most 256 bytes.
+    pub detail: String,
+}
+
 /// A record of the control topic: what the operators decide while the service runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Control {

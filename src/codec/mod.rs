@@ -27,6 +27,8 @@ pub use schema::{BUILT_IN, BuiltIn, SchemaError, SchemaSet, built_in};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::event::Rejected;
+
 use crate::event::Reject;
 use crate::signal::Signal;
 
@@ -41,14 +43,6 @@ pub enum WireForm {
     BareAvro,
     /// One JSON object with the field names of the schema.
     Json,
-}
-
-/// Why a value is no event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejected {
-    pub reason: Reject,
-    /// For people: which field, which value. At most 256 bytes.
-    pub detail: String,
 }
 
 impl Rejected {

@@ -19,7 +19,7 @@ use crate::analysis;
 use crate::event::TimeMs;
 
 pub use market::MarketPartition;
-pub use partition::{Applied, Mode, Partition, RawRecord, Rejected, Totals};
+pub use partition::{Applied, Mode, Partition, RawRecord, Totals};
 pub use watermark::Watermark;
 
 /// Raised when the same steps no longer give the same state: a journal written under another version

@@ -14,7 +14,7 @@ use super::watermark::Watermark;
 use crate::analysis::{CustomerSide, Output, REGISTRY, View};
 use crate::customer::table::Table;
 use crate::customer::{Customer, CustomerKey, TIMER_EXPIRE, customer_key};
-use crate::event::{Event, Input, Reject, TimeMs};
+use crate::event::{Event, Input, Reject, Rejected, TimeMs};
 use crate::math::hash::IdSet;
 use crate::signal::journal::Decision;
 use crate::signal::{DeadLetter, Signal, Source};
@@ -42,13 +42,6 @@ pub struct RawRecord<'a> {
     pub timestamp_ms: TimeMs,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
-}
-
-/// Why a record could not be decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejected {
-    pub reason: Reject,
-    pub detail: String,
 }
 
 /// Counts since the partition's first step; part of state, so that two replays can be compared.

@@ -11,8 +11,8 @@ use crate::edge::log::{Appender, Group, Log, Outgoing, Place, Record};
 use crate::edge::metrics::ShardStats;
 use crate::engine::journal::EntryBuilder;
 use crate::engine::snapshot::Snapshot;
-use crate::engine::{Applied, Mode, Partition, RawRecord, Rejected};
-use crate::event::{Event, Input, Reject, TimeMs};
+use crate::engine::{Applied, Mode, Partition, RawRecord};
+use crate::event::{Event, Input, Reject, Rejected, TimeMs};
 use crate::signal::journal::{Positions, Step};
 use crate::signal::{Signal, Source, Topic};
 
@@ -106,7 +106,7 @@ pub fn decode<'a>(
     if value.len() > bytes_max {
         return reject(Reject::TooLarge, format!("{} bytes, at most {bytes_max} are taken", value.len()));
     }
-    decoder.decode(value).map_err(|rejected| Rejected { reason: rejected.reason, detail: rejected.detail })
+    decoder.decode(value)
 }
 
 pub(super) fn input_of(topic: Topic) -> Option<Input> {

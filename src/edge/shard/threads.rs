@@ -1,8 +1,8 @@
 //! Threads: a restore beside its shard, an apply thread with its committer thread.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,15 +72,15 @@ where
 
 /// Set once: everything is to finish and stop.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<RwLock<bool>>);
+pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     pub fn set(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.store(true, Ordering::Relaxed);
     }
 
     pub fn is_set(&self) -> bool {
-        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -11,8 +11,8 @@ use crate::edge::shard::cursor::{Cursor, OwnedRecord};
 use crate::edge::shard::shared::Epoch;
 use crate::edge::shard::{BEGIN_ANEW, Environment, Restore, Restored, ShardError};
 use crate::engine::snapshot::{Opened, SnapshotError};
-use crate::engine::{Mode, Partition, RawRecord, Rejected};
-use crate::event::{Control, Input};
+use crate::engine::{Mode, Partition, RawRecord};
+use crate::event::{Control, Input, Rejected};
 use crate::signal::journal::{Decision, Entry, Positions, Step};
 use crate::signal::{Source, Topic};
 
