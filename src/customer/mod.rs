@@ -125,6 +125,8 @@ impl Memory {
         match self.0.iter_mut().find(|(id, _)| *id == analysis) {
             Some((_, old)) => *old = bytes.into(),
             None => {
+                // Nothing to spare: a vector that grows by itself takes room for four at once.
+                self.0.reserve_exact(1);
                 self.0.push((analysis, bytes.into()));
                 self.0.sort_by_key(|(id, _)| *id);
             }

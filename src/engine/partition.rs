@@ -26,6 +26,10 @@ pub enum Mode {
     Follow,
 }
 
+/// Bytes of a record's key that its dead letter keeps: with the raw value it must fit into a record of the
+/// default size, and a key may be as long as a record.
+const DEAD_LETTER_KEY_BYTES_MAX: usize = 1024;
+
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
@@ -353,14 +357,14 @@ impl Partition {
         if mode == Mode::Follow {
             return;
         }
-        let value = raw.value.unwrap_or_default();
+        let (key, value) = (raw.key.unwrap_or_default(), raw.value.unwrap_or_default());
         let kept = value.len().min(self.config.dead_letter_bytes_max as usize);
         output.signals.push(Signal::DeadLetter(DeadLetter {
             source: raw.source,
             reason,
             detail,
             timestamp_ms: raw.timestamp_ms,
-            key: raw.key.unwrap_or_default().to_vec(),
+            key: key[..key.len().min(DEAD_LETTER_KEY_BYTES_MAX)].to_vec(),
             raw: value[..kept].to_vec(),
             length: value.len() as u64,
             sha256: Sha256::digest(value).into(),

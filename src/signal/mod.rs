@@ -186,7 +186,7 @@ pub struct DeadLetter {
     /// For people: which field, which value.
     pub detail: String,
     pub timestamp_ms: TimeMs,
-    /// The record's key, empty where it had none.
+    /// The first 1 KiB of the record's key, empty where it had none.
     pub key: Vec<u8>,
     /// The first 256 KiB of the value.
     pub raw: Vec<u8>,

@@ -4,6 +4,7 @@
 mod codec;
 mod conformance;
 mod isolation_forest;
+mod partition;
 mod tabular;
 mod tidy;
 
