@@ -10,7 +10,7 @@ use super::shared::Epoch;
 use super::threads::RestoreSlot;
 use super::{BEGIN_ANEW, Environment, Restored, ShardError, Stage, lead};
 use crate::edge::log::{GroupConsumer, Log, LogError, Outgoing, Place, Rebalance};
-use crate::edge::metrics::{CommitPhase, Outcome, ShardStats};
+use crate::edge::metrics::{CommitPhase, Outcome, ShardStats, stage_name};
 use crate::engine::snapshot::Snapshot;
 use crate::event::TimeMs;
 use crate::signal::Topic;
@@ -134,6 +134,15 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
                 self.stats.commit_phase(CommitPhase::Drain, phases.drain);
                 self.stats.commit_phase(CommitPhase::Offsets, phases.offsets);
                 self.stats.commit_phase(CommitPhase::Commit, phases.commit);
+                // The exact times, where the histograms have buckets.
+                tracing::debug!(
+                    stage = stage_name(S::GROUP),
+                    number,
+                    drain_us = phases.drain.as_micros() as u64,
+                    offsets_us = phases.offsets.as_micros() as u64,
+                    commit_us = phases.commit.as_micros() as u64,
+                    "committed"
+                );
                 self.commit(&leads);
             }
             Report::Failed { number, error, leads } if number == flight.batch.number => {
