@@ -5,7 +5,8 @@ use std::sync::Arc;
 use habitue::analysis::shared::Tables;
 use habitue::analysis::{CustomerSide, MarketOutput, Output, Published, REGISTRY, View, anomaly};
 use habitue::customer::{Customer, Memory, customer_key};
-use habitue::engine::{Applied, Config, MarketPartition, Mode, Partition, RawRecord, Rejected};
+use habitue::engine::{Applied, Config, MarketPartition, Mode, Partition, RawRecord};
+use habitue::event::Rejected;
 use habitue::event::{
     Currency, Engagement, EngagementKind, Event, Feedback, Input, Line, Purchase, Reject, TimeMs, Verdict,
 };

@@ -108,6 +108,10 @@ impl<L: Log> Committer<L> {
             _ => {}
         }
         match result {
+            // The report was made inside the step, before the step's own time was known.
+            Ok(Some(Report::Committed { number, leads, .. })) => {
+                Some(Report::Committed { number, leads, phases: self.phases })
+            }
             Ok(report) => report,
             Err(error) => {
                 self.fail(phase, error);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Apply, HandOver, Owned};
 use crate::edge::log::{GroupConsumer, Log, LogError, Outgoing, Place};
-use crate::edge::metrics::{CommitPhase, Outcome};
+use crate::edge::metrics::{CommitPhase, Outcome, stage_name};
 use crate::edge::shard::batch::Batch;
 use crate::edge::shard::commit::Report;
 use crate::edge::shard::{ShardError, Stage, lead};
@@ -42,6 +42,15 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
                 self.stats.commit_phase(CommitPhase::Drain, phases.drain);
                 self.stats.commit_phase(CommitPhase::Offsets, phases.offsets);
                 self.stats.commit_phase(CommitPhase::Commit, phases.commit);
+                // The exact times, where the histograms have buckets.
+                tracing::debug!(
+                    stage = stage_name(S::GROUP),
+                    number,
+                    drain_us = phases.drain.as_micros() as u64,
+                    offsets_us = phases.offsets.as_micros() as u64,
+                    commit_us = phases.commit.as_micros() as u64,
+                    "committed"
+                );
                 self.commit(&leads);
             }
             Report::Failed { number, error, leads } if number == flight.batch.number => {
