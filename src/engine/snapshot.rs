@@ -55,6 +55,8 @@ pub enum SnapshotError {
     Section { name: String, reason: String },
     #[error("section {0} is missing")]
     Missing(String),
+    #[error("it is named after position {named} and stands at {found}")]
+    Misnamed { named: u64, found: u64 },
 }
 
 impl Snapshot {
@@ -118,6 +120,13 @@ impl Opened {
             return Ok(());
         }
         Err(SnapshotError::Identity { found: self.identity.clone(), wanted })
+    }
+
+    /// # Errors
+    /// When the snapshot stands at another position than it is named after.
+    pub fn expect_position(&self, named: u64) -> Result<(), SnapshotError> {
+        let found = self.identity.position;
+        if found == named { Ok(()) } else { Err(SnapshotError::Misnamed { named, found }) }
     }
 
     /// Reads one section with `restore`.

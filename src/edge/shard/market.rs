@@ -213,6 +213,7 @@ impl<L: Log> MarketRestore<L> {
     fn open(&self, position: u64) -> Result<MarketPartition, String> {
         let bytes = self.environment.store.get("market", self.number, position)?;
         let opened = Opened::read(&bytes).map_err(|error| error.to_string())?;
+        opened.expect_position(position).map_err(|error| error.to_string())?;
         MarketPartition::restore(&opened, self.number, &self.environment.engine)
             .map_err(|error| error.to_string())
     }

@@ -85,7 +85,7 @@ fn a_snapshot_is_named_by_its_position() {
     shop.shelf.0.lock().unwrap().insert((0, last), bytes);
     let mut b = shop.settled("b");
     shop.settle(&mut [&mut b]);
-    shop.is_right(false);
+    shop.is_right(true);
 }
 
 #[test]

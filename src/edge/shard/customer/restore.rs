@@ -166,6 +166,7 @@ impl<L: Log> CustomerRestore<L> {
         let bytes =
             self.environment.store.get("customer", self.number, position).map_err(SnapshotError::Format)?;
         let opened = Opened::read(&bytes)?;
+        opened.expect_position(position)?;
         let partition = Partition::restore(&opened, self.number, Arc::clone(&self.environment.engine))?;
         let mut positions = Positions::default();
         opened.restore("positions", 1, |bytes| {
