@@ -149,11 +149,7 @@ impl Writer {
     }
 
     pub fn write(&mut self, event: &Event<'_>) {
-        let (input, schema) = match event {
-            Event::Purchase(_) => (Input::Purchases, built_in::PURCHASE),
-            Event::Engagement(_) => (Input::Engagements, built_in::ENGAGEMENT),
-            Event::Feedback(_) => (Input::Feedback, built_in::FEEDBACK),
-        };
+        let (input, schema) = input_of(event);
         let outgoing = &mut self.outgoing;
         let partition = partition_of(event.key(), PARTITIONS);
         outgoing.place = Place::new(input.into(), partition);
@@ -173,6 +169,24 @@ impl Writer {
 
     pub fn finish(&mut self) {
         assert!(self.appender.flush(Duration::from_secs(60)).unwrap(), "the broker did not take it all");
+    }
+}
+
+/// What writing so many events of a workload will come to.
+pub fn counts(workload: Workload, records: u64) -> Counts {
+    let mut counts = Counts::default();
+    for arrival in workload.events(SEED).take(records as usize) {
+        let (input, _) = input_of(&arrival.event);
+        counts[input.index()][partition_of(arrival.event.key(), PARTITIONS) as usize] += 1;
+    }
+    counts
+}
+
+fn input_of(event: &Event<'_>) -> (Input, u32) {
+    match event {
+        Event::Purchase(_) => (Input::Purchases, built_in::PURCHASE),
+        Event::Engagement(_) => (Input::Engagements, built_in::ENGAGEMENT),
+        Event::Feedback(_) => (Input::Feedback, built_in::FEEDBACK),
     }
 }
 

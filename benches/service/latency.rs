@@ -1,6 +1,7 @@
 //! Phases of a commit, and the time from a purchase to a reader of its score, at a steady rate.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ use habitue::event::Event;
 use habitue::measure::workload::Workload;
 use habitue::signal::Topic;
 
-use crate::cluster::{Cluster, Setting, Writer};
+use crate::cluster::{Cluster, Setting, Writer, counts};
+use crate::passthrough::{self, Phases};
 use crate::product::Product;
 use crate::{PARTITIONS, SEED, machine, median, quantile};
 
@@ -29,26 +31,43 @@ const LINGER_MS: u32 = 1;
 pub fn run(workload: Workload, rate: u64, seconds: u64) {
     machine::print();
     let cluster = Cluster::start();
-    let setting = cluster.setting("latency", "input", INTERVAL_MS);
-    let mut product = Product::start(&setting, "warn,habitue::edge::shard::apply=debug");
-    product.await_ready();
+    let records = rate * (WARM_UP.as_secs() + seconds);
     println!(
         "workload    {}, {rate} events/s for {seconds} s after {} s, {PARTITIONS} partitions, transactions of {INTERVAL_MS} ms",
         workload.name(),
         WARM_UP.as_secs()
     );
+    pass(&cluster, workload, rate, records);
+    serve(&cluster, workload, rate, records);
+}
+
+/// The same load on the bare passthrough: what broker and machine give at best.
+fn pass(cluster: &Cluster, workload: Workload, rate: u64, records: u64) {
+    let setting = cluster.setting("pass", "pass", INTERVAL_MS);
+    let child = passthrough::spawn(&setting, &counts(workload, records), INTERVAL_MS);
+    let sent = write(&setting, workload, rate, records, child.id(), None);
+    let phases = passthrough::report(child).phases;
+    println!("\npassthrough {:.2} cores", sent.cores);
+    print_phases(&phases);
+}
+
+fn serve(cluster: &Cluster, workload: Workload, rate: u64, records: u64) {
+    let setting = cluster.setting("latency", "input", INTERVAL_MS);
+    let mut product = Product::start(&setting, "warn,habitue::edge::shard::apply=debug");
+    product.await_ready();
     let stop = AtomicBool::new(false);
     let (sent, seen) = std::thread::scope(|scope| {
         let reading = scope.spawn(|| read(&setting, &stop));
-        let sent = write(&setting, workload, rate, WARM_UP + Duration::from_secs(seconds), &product);
+        let sent = write(&setting, workload, rate, records, product.pid(), Some(&product.log));
         std::thread::sleep(SETTLE);
         stop.store(true, Ordering::Relaxed);
         (sent, reading.join().unwrap())
     });
+    println!("\nservice     {:.2} cores", sent.cores);
     println!("writer      {:.0} events/s, at most {:.1} ms behind its plan", sent.rate, sent.behind_ms);
-    println!("service     {:.2} cores", sent.cores);
     let phases = commits(&product, sent.log_from);
-    print_phases(&phases);
+    let whole = print_phases(&phases);
+    println!("bar {COMMIT_MS_MAX} ms: {}", verdict(whole <= COMMIT_MS_MAX));
     print_reader(&sent, &seen);
 }
 
@@ -63,19 +82,27 @@ struct Sent {
     log_from: u64,
 }
 
-fn write(setting: &Setting, workload: Workload, rate: u64, length: Duration, product: &Product) -> Sent {
+/// Writes the records at the rate while process `pid` reads them; `log` is what it writes meanwhile.
+fn write(
+    setting: &Setting,
+    workload: Workload,
+    rate: u64,
+    records: u64,
+    pid: u32,
+    log: Option<&Path>,
+) -> Sent {
     let mut writer = Writer::new(setting, LINGER_MS);
     let mut events = workload.events(SEED);
-    let cpu = || machine::cpu_seconds(product.pid()).unwrap();
+    let cpu = || machine::cpu_seconds(pid).unwrap_or_default();
     let mut sent = Sent { purchases: HashMap::new(), rate: 0.0, behind_ms: 0.0, cores: 0.0, log_from: 0 };
     let (mut count, mut at_warm, mut warm_cpu) = (0_u64, None, 0.0);
     let begun = Instant::now();
-    while begun.elapsed() < length {
-        let due = (begun.elapsed().as_secs_f64() * rate as f64) as u64;
+    while count < records {
+        let due = records.min((begun.elapsed().as_secs_f64() * rate as f64) as u64);
         if at_warm.is_none() && begun.elapsed() >= WARM_UP {
             at_warm = Some((Instant::now(), count));
             warm_cpu = cpu();
-            sent.log_from = std::fs::metadata(&product.log).unwrap().len();
+            sent.log_from = log.map_or(0, |log| std::fs::metadata(log).unwrap().len());
         }
         if at_warm.is_some() {
             let behind_ms = due.saturating_sub(count) as f64 * 1000.0 / rate as f64;
@@ -116,7 +143,7 @@ fn read(setting: &Setting, stop: &AtomicBool) -> Vec<(Instant, Vec<u8>)> {
 }
 
 /// Milliseconds of drain, offsets and commit of each transaction of the customer stage since `from`.
-fn commits(product: &Product, from: u64) -> Vec<[f64; 3]> {
+fn commits(product: &Product, from: u64) -> Vec<Phases> {
     let text = std::fs::read(&product.log).unwrap();
     let text = String::from_utf8_lossy(&text[from as usize..]).into_owned();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
@@ -125,7 +152,8 @@ fn commits(product: &Product, from: u64) -> Vec<[f64; 3]> {
     of_customers.map(|line| ["drain_us", "offsets_us", "commit_us"].map(|name| ms(&line, name))).collect()
 }
 
-fn print_phases(phases: &[[f64; 3]]) {
+/// Returns the median of the whole commit.
+fn print_phases(phases: &[Phases]) -> f64 {
     let of = |phase: usize| phases.iter().map(|times| times[phase]).collect::<Vec<f64>>();
     let whole: Vec<f64> = phases.iter().map(|times| times.iter().sum()).collect();
     println!("{} transactions, milliseconds    median     p99     max", phases.len());
@@ -134,7 +162,7 @@ fn print_phases(phases: &[[f64; 3]]) {
         let (middle, high, most) = (median(&times), quantile(&times, 0.99), quantile(&times, 1.0));
         println!("  {name:<32} {middle:>6.2} {high:>7.1} {most:>7.1}");
     }
-    println!("bar {COMMIT_MS_MAX} ms: {}", verdict(median(&whole) <= COMMIT_MS_MAX));
+    median(&whole)
 }
 
 fn print_reader(sent: &Sent, seen: &[(Instant, Vec<u8>)]) {

@@ -3,6 +3,7 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,15 +14,48 @@ use habitue::edge::kafka::{KafkaConsumer, KafkaLog, KafkaProducer};
 use habitue::edge::log::{Group, GroupConsumer, Log, LogError, Outgoing, Place, Producer, Rebalance, Record};
 use habitue::event::Input;
 use habitue::signal::Topic;
+use serde::{Deserialize, Serialize};
 
-use crate::cluster::Counts;
+use crate::cluster::{Counts, Setting};
 use crate::{PARTITIONS, machine};
 
-pub const COUNTS: &str = "BENCH_COUNTS";
-pub const INTERVAL_MS: &str = "BENCH_INTERVAL_MS";
+const COUNTS: &str = "BENCH_COUNTS";
+const INTERVAL_MS: &str = "BENCH_INTERVAL_MS";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Copies everything and prints processor seconds and wall seconds, both since the process began.
+/// Milliseconds of drain, offsets and commit of one transaction.
+pub type Phases = [f64; 3];
+
+/// What the child tells on its standard output, as JSON.
+#[derive(Serialize, Deserialize)]
+pub struct Report {
+    /// Both since the process began.
+    pub cpu_seconds: f64,
+    pub wall_seconds: f64,
+    /// Of all transactions with records, partition by partition.
+    pub phases: Vec<Phases>,
+}
+
+/// Starts the child, which copies so many records and ends.
+pub fn spawn(setting: &Setting, counts: &Counts, interval_ms: u64) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .arg("passthrough")
+        .arg(&setting.file)
+        .env(COUNTS, serde_json::to_string(counts).unwrap())
+        .env(INTERVAL_MS, interval_ms.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for the child's end.
+pub fn report(child: Child) -> Report {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "the passthrough ended: {}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Copies everything and tells of it.
 pub fn child(file: &str) {
     let begun = Instant::now();
     let counts: Counts = serde_json::from_str(&std::env::var(COUNTS).unwrap()).unwrap();
@@ -30,13 +64,15 @@ pub fn child(file: &str) {
     let log = KafkaLog::new(kafka_config(&config).unwrap()).unwrap();
     // A member begins when each holds its one partition.
     let settled = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for number in 0..PARTITIONS {
-            let (log, counts, settled) = (&log, &counts, &settled);
-            scope.spawn(move || Copy::new(log, number, settled).run(counts, interval));
-        }
+    let phases = std::thread::scope(|scope| {
+        let (log, counts, settled) = (&log, &counts, &settled);
+        let copy = |number| scope.spawn(move || Copy::new(log, number, settled).run(counts, interval));
+        let threads: Vec<_> = (0..PARTITIONS).map(copy).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    println!("{} {}", machine::cpu_seconds(std::process::id()).unwrap(), begun.elapsed().as_secs_f64());
+    let cpu_seconds = machine::cpu_seconds(std::process::id()).unwrap();
+    let report = Report { cpu_seconds, wall_seconds: begun.elapsed().as_secs_f64(), phases };
+    println!("{}", serde_json::to_string(&report).unwrap());
 }
 
 struct Copy {
@@ -62,13 +98,15 @@ impl Copy {
         Copy { partition, consumer, producer, decoders, next: [0; Input::ALL.len()] }
     }
 
-    fn run(mut self, counts: &Counts, interval: Duration) {
+    fn run(mut self, counts: &Counts, interval: Duration) -> Vec<Phases> {
+        let mut phases = Vec::new();
         let ends = Input::ALL.map(|input| counts[input.index()][self.partition as usize]);
         let places = Input::ALL.map(|input| Place::new(input.into(), self.partition));
         self.consumer.fetch(&places.map(|place| (place, 0))).unwrap();
         let place = Place::new(Topic::Scores, self.partition);
         let mut outgoing = Outgoing { place, key: Vec::new(), value: Some(Vec::new()), timestamp_ms: 0 };
         while self.next != ends {
+            let before = self.next;
             self.producer.begin().unwrap();
             let opened = Instant::now();
             while opened.elapsed() < interval && self.next != ends {
@@ -80,12 +118,24 @@ impl Copy {
                     .unwrap();
                 assert_eq!(rebalance, None);
             }
-            while !self.producer.drain(PATIENCE).unwrap() {}
             let offsets: Vec<(Place, u64)> = places.into_iter().zip(self.next).collect();
-            let metadata = self.consumer.metadata().unwrap();
-            self.producer.send_offsets(Group::Customer, &offsets, &metadata).unwrap();
-            self.producer.commit().unwrap();
+            let took = self.commit(&offsets);
+            if self.next != before {
+                phases.push(took);
+            }
         }
+        phases
+    }
+
+    fn commit(&mut self, offsets: &[(Place, u64)]) -> Phases {
+        let begun = Instant::now();
+        while !self.producer.drain(PATIENCE).unwrap() {}
+        let drained = Instant::now();
+        let metadata = self.consumer.metadata().unwrap();
+        self.producer.send_offsets(Group::Customer, offsets, &metadata).unwrap();
+        let sent = Instant::now();
+        self.producer.commit().unwrap();
+        [drained - begun, sent - drained, sent.elapsed()].map(|took| took.as_secs_f64() * 1000.0)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Events per processor second of the service, beside a bare passthrough of the same records.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use habitue::edge::log::{Group, Place};
@@ -59,17 +58,8 @@ pub fn run(workload: Workload, rounds: usize, records: u64) {
 }
 
 fn pass(setting: &Setting, counts: &Counts) -> Run {
-    let child = Command::new(std::env::current_exe().unwrap())
-        .arg("passthrough")
-        .arg(setting.file.to_string_lossy().as_ref())
-        .env(passthrough::COUNTS, serde_json::to_string(counts).unwrap())
-        .env(passthrough::INTERVAL_MS, INTERVAL_MS.to_string())
-        .output()
-        .unwrap();
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
-    let text = String::from_utf8(child.stdout).unwrap();
-    let figures: Vec<f64> = text.split_whitespace().map(|figure| figure.parse().unwrap()).collect();
-    Run { cpu_seconds: figures[0], wall_seconds: figures[1] }
+    let report = passthrough::report(passthrough::spawn(setting, counts, INTERVAL_MS));
+    Run { cpu_seconds: report.cpu_seconds, wall_seconds: report.wall_seconds }
 }
 
 /// Wall time until every input is committed; processor time until the market stage has followed too.
