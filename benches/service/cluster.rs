@@ -114,6 +114,7 @@ fn broker(arguments: &[&str]) -> String {
 }
 
 /// A run that is ended from outside takes its broker along.
+#[allow(clippy::zombie_processes, reason = "it outlives this process, which is its purpose")]
 fn stop_with_us(scratch: &std::path::Path) {
     use std::process::Stdio;
     let wait = r#"while kill -0 "$0" 2>/dev/null; do sleep 1; done; "$1" stop "$2/broker"; rm -rf "$2""#;
