@@ -49,7 +49,7 @@ impl Lags {
         let mut reader = log.reader()?;
         while !stop.is_set() {
             if let Err(error) = self.look(&mut reader) {
-                tracing::debug!(%error, "lag is not known for now");
+                tracing::debug!(%error, "lag is not known yet");
             }
             let mut left = INTERVAL;
             while !left.is_zero() && !stop.is_set() {

@@ -212,7 +212,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             }
             Err(LogError::Fatal(reason)) => Err(LogError::Fatal(reason).into()),
             Err(error) => {
-                tracing::debug!(%error, "the log has nothing for now");
+                tracing::debug!(%error, "the log could not be polled; it is polled again");
                 Ok(None)
             }
         }

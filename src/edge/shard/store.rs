@@ -24,7 +24,7 @@ pub trait SnapshotStore: Send + Sync {
     fn get(&self, stage: &str, partition: u32, position: u64) -> Result<Vec<u8>, String>;
 }
 
-/// Snapshots in an object store, a local folder for now.
+/// Snapshots in an object store; the service gives it a local folder.
 pub struct ObjectSnapshots {
     store: Arc<dyn ObjectStore>,
     runtime: tokio::runtime::Handle,
