@@ -1,6 +1,6 @@
-//! The snapshot container: sections by name, each with a version and a checksum, under one identity.
+//! The snapshot container: sections by name, each with a version, under one identity and one checksum.
 //!
-//! A snapshot is a cache of a fold. It is good when its checksums hold and its identity is that of the
+//! A snapshot is a cache of a fold. It is good when its checksum holds and its identity is that of the
 //! code and settings that restore it; anything else is refused with the reason.
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::analysis::Frozen;
 
-const MAGIC: &[u8; 8] = b"HABSNAP1";
+/// Stands in front; behind it the hash of the rest, since damage to the identity would look like another one.
+const MAGIC: &[u8; 8] = b"HABSNAP2";
 
 /// What a snapshot is of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +39,6 @@ struct Stored {
 struct StoredSection {
     name: String,
     version: u16,
-    checksum: u64,
     bytes: Vec<u8>,
 }
 
@@ -47,8 +47,8 @@ struct StoredSection {
 pub enum SnapshotError {
     #[error("not a snapshot, or one of an unknown format: {0}")]
     Format(String),
-    #[error("section {0} is damaged")]
-    Checksum(String),
+    #[error("it is damaged")]
+    Checksum,
     #[error("the snapshot is of {found:?}, wanted {wanted:?}")]
     Identity { found: Identity, wanted: Identity },
     #[error("section {name}: {reason}")]
@@ -78,13 +78,15 @@ impl Snapshot {
                 let bytes = frozen();
                 state.update(name.as_bytes());
                 state.update(&bytes);
-                StoredSection { name, version, checksum: xxh3_64(&bytes), bytes }
+                StoredSection { name, version, bytes }
             })
             .collect();
         let state_hash = state.digest();
         let stored = Stored { identity: self.identity, sections, state_hash };
+        let body = postcard::to_allocvec(&stored).expect("plain data always serialises");
         let mut bytes = MAGIC.to_vec();
-        bytes.extend(postcard::to_allocvec(&stored).expect("plain data always serialises"));
+        bytes.extend(xxh3_64(&body).to_le_bytes());
+        bytes.extend(body);
         (bytes, state_hash)
     }
 }
@@ -100,14 +102,14 @@ impl Opened {
     /// # Errors
     /// When the bytes are damaged or of an unknown format.
     pub fn read(bytes: &[u8]) -> Result<Opened, SnapshotError> {
-        let body = bytes.strip_prefix(MAGIC).ok_or_else(|| SnapshotError::Format("magic bytes".into()))?;
+        let format = |reason: &str| SnapshotError::Format(reason.to_owned());
+        let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| format("magic bytes"))?;
+        let (hash, body) = rest.split_first_chunk::<8>().ok_or_else(|| format("cut off"))?;
+        if u64::from_le_bytes(*hash) != xxh3_64(body) {
+            return Err(SnapshotError::Checksum);
+        }
         let stored: Stored =
             postcard::from_bytes(body).map_err(|error| SnapshotError::Format(error.to_string()))?;
-        for section in &stored.sections {
-            if xxh3_64(&section.bytes) != section.checksum {
-                return Err(SnapshotError::Checksum(section.name.clone()));
-            }
-        }
         Ok(Opened { identity: stored.identity, state_hash: stored.state_hash, sections: stored.sections })
     }
 
