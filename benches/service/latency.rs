@@ -21,12 +21,12 @@ use crate::{PARTITIONS, SEED, machine, median, quantile};
 const INTERVAL_MS: u64 = 20;
 const COMMIT_MS_MAX: f64 = 15.0;
 const READER_MS_MAX: f64 = 60.0;
-/// What comes in the first seconds is not counted.
-const WARM_UP: Duration = Duration::from_secs(5);
+/// What comes in the first seconds is not counted: a broker is slow until its code is compiled.
+const WARM_UP: Duration = Duration::from_secs(20);
 /// The last records have reached the reader by then.
 const SETTLE: Duration = Duration::from_secs(3);
-/// How long the writer gathers a batch.
-const LINGER_MS: u32 = 1;
+/// How long the writer gathers a batch: what Kafka's clients do by default.
+const LINGER_MS: u32 = 5;
 
 pub fn run(workload: Workload, rate: u64, seconds: u64) {
     machine::print();

@@ -269,8 +269,8 @@ impl<S: Stage<SimLog>> Side<S> {
 
     /// True when it committed a batch.
     fn turn(&mut self) -> Result<bool, ShardError> {
-        let Some((batch, metadata)) = self.apply.turn(Duration::ZERO)? else { return Ok(false) };
-        self.committer.submit(batch, metadata);
+        let Some(hand_over) = self.apply.turn(Duration::ZERO)? else { return Ok(false) };
+        self.committer.take(hand_over);
         for _ in 0..TURNS_MAX {
             match self.committer.turn(Duration::ZERO) {
                 None => {}

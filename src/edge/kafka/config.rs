@@ -36,7 +36,7 @@ pub struct KafkaConfig {
     /// A member that has not polled for this long has lost its partitions though its process lives, in
     /// milliseconds; not below the session.
     pub poll_interval_ms_max: u32,
-    /// Longest that the broker holds back an answer that would be empty, in milliseconds.
+    /// Longest that the broker gathers records for an answer, in milliseconds.
     pub fetch_wait_ms_max: u32,
     /// Read-ahead of one consumer over all its partitions, in KiB.
     pub read_ahead_kib: u32,
@@ -127,6 +127,11 @@ pub enum Compression {
     Gzip,
 }
 
+/// A member's answer from the broker holds so much, unless the wait is over.
+const FETCH_BYTES_MIN: u32 = 64 * 1024;
+/// Longest that the broker holds back an empty answer to a reader of tables and journals.
+const READER_WAIT_MS: u32 = 50;
+
 /// Properties that `client` may not set: the protocol stands or falls with them.
 const FIXED: [&str; 12] = [
     "auto.offset.reset",
@@ -209,7 +214,6 @@ impl KafkaConfig {
             .set("auto.offset.reset", "error")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("fetch.wait.max.ms", self.fetch_wait_ms_max.to_string())
             // Default 1000: a partition whose queue was full once would stand still for a second.
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "100")
@@ -223,6 +227,10 @@ impl KafkaConfig {
     pub(crate) fn member(&self, group: Group, member: &str) -> ClientConfig {
         let mut config = self.reading(member);
         config
+            // Records come all the time: waiting a few milliseconds for more of them costs less than asking a
+            // thousand times a second, which keeps a broker busy.
+            .set("fetch.wait.max.ms", self.fetch_wait_ms_max.to_string())
+            .set("fetch.min.bytes", FETCH_BYTES_MIN.to_string())
             .set("group.id", self.group_name(group))
             // A restart under the same name takes the place of its earlier self at once, and fences it.
             .set("group.instance.id", member)
@@ -238,7 +246,11 @@ impl KafkaConfig {
     /// A reader that belongs to no group. librdkafka wants a group's name even so; nothing joins it.
     pub(crate) fn reader(&self) -> ClientConfig {
         let mut config = self.reading(&self.instance);
-        config.set("group.id", format!("{}-reader", self.group)).set("enable.partition.eof", "true");
+        config
+            // Records are rare and are answered at once; only an empty answer waits.
+            .set("fetch.wait.max.ms", READER_WAIT_MS.to_string())
+            .set("group.id", format!("{}-reader", self.group))
+            .set("enable.partition.eof", "true");
         self.with_overrides(config)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::{Batch, Part};
+use super::batch::{Batch, Chunk, Part};
 use super::shared::Epoch;
 use super::threads::RestoreSlot;
 use super::{BEGIN_ANEW, Environment, Restored, ShardError, Stage, lead};
@@ -12,15 +12,29 @@ use crate::edge::log::{GroupConsumer, Log, LogError, Place, Rebalance};
 use crate::edge::metrics::ShardStats;
 use crate::event::TimeMs;
 
+mod feed;
 mod flight;
 
+use feed::Feed;
 use flight::Flight;
 
-/// A sealed batch on its way to the committer.
-pub type HandOver<L> = (Arc<Batch>, <L as Log>::Metadata);
+/// What goes to the committer.
+#[derive(Debug)]
+pub enum HandOver<L: Log> {
+    /// Records of the open batch of this number, to be sent at once.
+    Feed { number: u64, chunks: Vec<Chunk> },
+    /// What was fed will not be committed.
+    Drop,
+    /// A sealed batch, whole, what was fed of it included.
+    Submit { batch: Arc<Batch>, metadata: L::Metadata },
+}
 
 /// Records applied between two looks at the clock, at most.
 const RECORDS_A_TURN: u64 = 512;
+/// A batch is fed for this long, or its interval, before it is sealed. A broker refuses a producer's next
+/// transaction until the marks of the last are written, and librdkafka then asks again after 20 ms: the wait
+/// passes while the batch is open instead of while it is drained.
+const FED_MS: TimeMs = 20;
 /// A full batch that waits longer than this for the committer pauses its partitions, because pausing
 /// throws away what was read ahead.
 const PAUSE_AFTER_MS: TimeMs = 1_000;
@@ -33,8 +47,11 @@ pub struct Apply<L: Log, S: Stage<L>> {
     owned: BTreeMap<u32, Owned<L, S>>,
     /// The open batch, by partition, and the epoch that it sees.
     parts: BTreeMap<u32, Part>,
+    feed: Feed,
     epoch: Arc<Epoch>,
     opened_ms: TimeMs,
+    /// When the batch before was committed.
+    committed_ms: TimeMs,
     flight: Option<Flight>,
     number: u64,
     leaving: Option<Leaving>,
@@ -79,7 +96,9 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             consumer,
             owned: BTreeMap::new(),
             parts: BTreeMap::new(),
+            feed: Feed::default(),
             opened_ms: 0,
+            committed_ms: 0,
             flight: None,
             number: 0,
             leaving: None,
@@ -105,7 +124,11 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         if self.is_due(now_ms) {
             self.seal(now_ms);
         }
-        self.hand_over()
+        if self.feed.take_drop() {
+            return Ok(Some(HandOver::Drop));
+        }
+        let hand_over = self.hand_over()?;
+        Ok(hand_over.or_else(|| self.feed(now_ms)))
     }
 
     /// Stops reading; what is open is still committed. See [`Apply::is_drained`].
@@ -257,6 +280,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         for partition in partitions {
             self.owned.remove(partition);
             self.parts.remove(partition);
+            self.feed.give_up(*partition);
             if let Some(flight) = &mut self.flight {
                 flight.left.insert(*partition);
             }
@@ -355,10 +379,13 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         if self.flight.is_some() || self.parts.is_empty() {
             return false;
         }
-        self.draining
-            || self.leaving.is_some()
-            || self.is_full()
-            || now_ms - self.opened_ms >= self.environment.config.transaction_interval_ms
+        if self.draining || self.leaving.is_some() || self.is_full() {
+            return true;
+        }
+        let is_urgent = self.parts.values().any(|part| part.is_urgent);
+        let shortest_ms = self.environment.config.transaction_interval_ms;
+        let interval_ms = if is_urgent { shortest_ms } else { self.stage.interval_ms() };
+        now_ms - self.opened_ms >= interval_ms && now_ms - self.committed_ms >= shortest_ms.min(FED_MS)
     }
 
     fn applied(&self) -> u64 {

@@ -1,12 +1,13 @@
 //! A batch: what one transaction will hold, first open and by partition, then sealed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::edge::log::{Outgoing, Place};
 use crate::event::TimeMs;
 use crate::signal::fact::Fact;
 
-/// What one partition adds to the open batch.
+/// What one partition adds to the open batch. Records are taken out of it while it is open, when they are fed.
 #[derive(Debug, Default)]
 pub struct Part {
     /// Signals, rows.
@@ -23,6 +24,8 @@ pub struct Part {
     pub bytes: usize,
     /// The partition's entry may not take another step.
     pub full: bool,
+    /// Holds what others wait for: the batch is due at the transaction interval, not the stage's.
+    pub is_urgent: bool,
     /// Wall time at which each record of the part was written to its topic.
     pub written_ms: Vec<TimeMs>,
 }
@@ -39,13 +42,19 @@ impl Part {
     }
 }
 
+/// Records that go to the producer together, in this order.
+pub type Chunk = Arc<Vec<Outgoing>>;
+
 /// A sealed batch. Kept until it is known to be committed, and then sent again unchanged if need be.
 #[derive(Debug)]
 pub struct Batch {
-    /// Rises by one with every batch of a shard.
+    /// Rises with every batch of a shard, and when an open one loses what was fed of it.
     pub number: u64,
-    pub records: Vec<Outgoing>,
-    pub entries: Vec<Outgoing>,
+    /// All records, in order: first what was fed while the batch was open, last the journal entries, so
+    /// that an entry never lies in front of what it tells of.
+    pub chunks: Vec<Chunk>,
+    /// Where the entries lie; the committed offset of each follows from where its entry lands.
+    pub leads: Vec<Place>,
     pub offsets: Vec<(Place, u64)>,
     /// By partition: the committed offset of the lead that the batch stands on. It is the same still
     /// when the batch was not committed.

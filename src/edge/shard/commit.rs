@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::Batch;
-use crate::edge::log::{Group, Log, LogError, Producer};
+use super::apply::HandOver;
+use super::batch::{Batch, Chunk};
+use crate::edge::log::{Group, Log, LogError, Place, Producer};
 
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,9 +30,11 @@ pub struct Phases {
 enum Phase {
     /// No usable producer: make one and initialise it.
     Init,
+    /// No transaction is open.
     Idle,
     Begin,
-    Send(usize),
+    /// A transaction is open, and chunks are sent or awaited.
+    Send,
     Drain,
     Offsets,
     Commit,
@@ -39,6 +42,9 @@ enum Phase {
 }
 
 /// Owns the transactional producer of one shard.
+///
+/// A batch may be fed while it is still open: its first chunks then lie with the broker when it is sealed, and
+/// the drain is short. Nothing is fed before the batch in front of it is committed.
 pub struct Committer<L: Log> {
     log: L,
     group: Group,
@@ -46,6 +52,12 @@ pub struct Committer<L: Log> {
     producer: Option<L::Producer>,
     phase: Phase,
     job: Option<(Arc<Batch>, L::Metadata)>,
+    /// The batch that the chunks are of, and how many of them are sent, with records of the next.
+    number: Option<u64>,
+    chunks: Vec<Chunk>,
+    sent: (usize, usize),
+    /// A batch that failed while it was fed: it is sent when it comes whole.
+    unfed: Option<u64>,
     /// Why the batch at hand failed, while it is being made definite.
     failure: Option<LogError>,
     /// Offsets handed to the transaction, from the moment it may be committed.
@@ -71,6 +83,10 @@ impl<L: Log> Committer<L> {
             producer: None,
             phase: Phase::Init,
             job: None,
+            number: None,
+            chunks: Vec::new(),
+            sent: (0, 0),
+            unfed: None,
             failure: None,
             leads: None,
             phases: Phases::default(),
@@ -78,21 +94,63 @@ impl<L: Log> Committer<L> {
         }
     }
 
-    /// Takes the next batch. The one before must have been reported.
-    pub fn submit(&mut self, batch: Arc<Batch>, metadata: L::Metadata) {
+    /// Takes what apply hands over. The batch before must have been reported.
+    pub fn take(&mut self, hand_over: HandOver<L>) {
         assert!(self.job.is_none(), "hand-over has depth one");
-        assert!(
-            !batch.offsets.is_empty() || !batch.entries.is_empty(),
-            "an empty offset list skips the fence"
-        );
-        self.job = Some((batch, metadata));
+        match hand_over {
+            HandOver::Feed { number, chunks } => self.feed(number, chunks),
+            HandOver::Drop => self.forget(),
+            HandOver::Submit { batch, metadata } => self.submit(batch, metadata),
+        }
+    }
+
+    /// Whether there is nothing to do before the next hand-over.
+    pub fn is_waiting(&self) -> bool {
+        match self.phase {
+            Phase::Idle => true,
+            Phase::Send => self.job.is_none() && self.sent.0 == self.chunks.len(),
+            _ => false,
+        }
+    }
+
+    fn feed(&mut self, number: u64, chunks: Vec<Chunk>) {
+        if self.unfed == Some(number) {
+            return;
+        }
+        if self.number != Some(number) {
+            self.forget();
+            self.number = Some(number);
+        }
+        self.chunks.extend(chunks);
         if self.phase == Phase::Idle {
             self.phase = Phase::Begin;
         }
     }
 
-    pub fn is_idle(&self) -> bool {
-        self.job.is_none() && self.phase == Phase::Idle
+    /// What was fed must not be committed.
+    fn forget(&mut self) {
+        self.number = None;
+        self.chunks.clear();
+        self.phase = match self.phase {
+            Phase::Begin => Phase::Idle,
+            Phase::Send => Phase::Abort,
+            other => other,
+        };
+    }
+
+    fn submit(&mut self, batch: Arc<Batch>, metadata: L::Metadata) {
+        let is_listed = !batch.offsets.is_empty() || !batch.leads.is_empty();
+        assert!(is_listed, "an empty offset list skips the fence");
+        if self.number != Some(batch.number) {
+            self.forget();
+        }
+        // What was fed of it stands in front.
+        self.chunks.clone_from(&batch.chunks);
+        self.number = Some(batch.number);
+        self.job = Some((batch, metadata));
+        if self.phase == Phase::Idle {
+            self.phase = Phase::Begin;
+        }
     }
 
     /// One call of the log at most, waiting at most `wait`.
@@ -127,10 +185,11 @@ impl<L: Log> Committer<L> {
             Phase::Begin => {
                 self.phases = Phases::default();
                 self.leads = None;
+                self.sent = (0, 0);
                 self.producer()?.begin()?;
-                self.phase = Phase::Send(0);
+                self.phase = Phase::Send;
             }
-            Phase::Send(from) => self.send(from)?,
+            Phase::Send => self.send()?,
             Phase::Drain => {
                 if self.producer()?.drain(wait)? {
                     self.phase = Phase::Offsets;
@@ -154,7 +213,7 @@ impl<L: Log> Committer<L> {
             }
             Phase::Abort => {
                 self.producer()?.abort()?;
-                return Ok(self.failed());
+                return Ok(self.ended());
             }
         }
         Ok(None)
@@ -165,44 +224,42 @@ impl<L: Log> Committer<L> {
             self.producer = Some(self.log.producer(&self.transactional_id)?);
         }
         self.producer()?.init()?;
-        if self.failure.is_some() {
-            return Ok(self.failed());
-        }
-        self.phase = if self.job.is_some() { Phase::Begin } else { Phase::Idle };
-        Ok(None)
+        Ok(self.ended())
     }
 
-    /// Entries last, so that an entry never lies in front of what it tells of.
-    fn send(&mut self, from: usize) -> Result<(), LogError> {
+    fn send(&mut self) -> Result<(), LogError> {
         const AT_ONCE: usize = 512;
-        let (batch, _) = self.job.as_ref().expect("a batch is at hand in this phase");
-        let batch = Arc::clone(batch);
-        let all = batch.records.len() + batch.entries.len();
-        for at in from..all.min(from + AT_ONCE) {
-            let record = batch.records.get(at).unwrap_or_else(|| &batch.entries[at - batch.records.len()]);
-            if let Err(error) = self.producer()?.send(record) {
-                self.phase = Phase::Send(at);
-                if matches!(error, LogError::Retry(_)) {
-                    // The queue is full: let some of it go.
+        for _ in 0..AT_ONCE {
+            let (chunk, at) = self.sent;
+            let Some(records) = self.chunks.get(chunk).map(Arc::clone) else { break };
+            let Some(record) = records.get(at) else {
+                self.sent = (chunk + 1, 0);
+                continue;
+            };
+            match self.producer()?.send(record) {
+                Ok(()) => self.sent = (chunk, at + 1),
+                // The queue is full: let some of it go.
+                Err(LogError::Retry(_)) => {
                     self.producer()?.drain(Duration::from_millis(1))?;
                     return Ok(());
                 }
-                return Err(error);
+                Err(error) => return Err(error),
             }
         }
-        let sent = all.min(from + AT_ONCE);
-        self.phase = if sent == all { Phase::Drain } else { Phase::Send(sent) };
+        if self.job.is_some() && self.sent.0 == self.chunks.len() {
+            self.phase = Phase::Drain;
+        }
         Ok(())
     }
 
-    fn offsets(&mut self) -> Result<Vec<(crate::edge::log::Place, u64)>, LogError> {
+    fn offsets(&mut self) -> Result<Vec<(Place, u64)>, LogError> {
         let (batch, _) = self.job.as_ref().expect("a batch is at hand in this phase");
         let batch = Arc::clone(batch);
         let mut offsets = batch.offsets.clone();
-        for entry in &batch.entries {
-            let last = self.producer()?.last_offset(entry.place);
-            let last = last.ok_or_else(|| LogError::Abort(format!("{:?} was not delivered", entry.place)))?;
-            offsets.push((entry.place, last + 1));
+        for place in &batch.leads {
+            let last = self.producer()?.last_offset(*place);
+            let last = last.ok_or_else(|| LogError::Abort(format!("{place:?} was not delivered")))?;
+            offsets.push((*place, last + 1));
         }
         Ok(offsets)
     }
@@ -210,39 +267,47 @@ impl<L: Log> Committer<L> {
     fn committed(&mut self) -> Option<Report> {
         let (batch, _) = self.job.take()?;
         self.phase = Phase::Idle;
+        self.number = None;
+        self.chunks.clear();
         let leads = self.leads.take().unwrap_or_default();
         Some(Report::Committed { number: batch.number, leads, phases: self.phases })
     }
 
-    fn failed(&mut self) -> Option<Report> {
-        let error = self.failure.take()?;
-        let (batch, _) = self.job.take()?;
-        self.phase = Phase::Idle;
-        Some(Report::Failed { number: batch.number, error, leads: self.leads.take() })
+    /// No transaction is open any more: the batch that failed is told of, the one that waits begins.
+    fn ended(&mut self) -> Option<Report> {
+        let failed = self.failure.take().and_then(|error| Some((error, self.job.take()?)));
+        if let Some((error, (batch, _))) = failed {
+            self.number = None;
+            self.chunks.clear();
+            self.phase = Phase::Idle;
+            return Some(Report::Failed { number: batch.number, error, leads: self.leads.take() });
+        }
+        self.phase = if self.number.is_some() { Phase::Begin } else { Phase::Idle };
+        None
     }
 
     /// Chooses the way to a definite end. The commit call is never made twice.
     fn fail(&mut self, phase: Phase, error: LogError) {
-        let in_transaction = !matches!(phase, Phase::Init | Phase::Idle | Phase::Begin);
-        match error {
-            LogError::Retry(_) if phase != Phase::Commit => {}
-            LogError::Abort(_) | LogError::Retry(_) | LogError::OutOfRange { .. }
-                if in_transaction && phase != Phase::Abort && phase != Phase::Commit =>
-            {
-                self.failure.get_or_insert(error);
-                self.phase = Phase::Abort;
-            }
-            LogError::Abort(_) if phase == Phase::Commit => {
-                self.failure.get_or_insert(error);
-                self.phase = Phase::Abort;
-            }
+        if matches!(error, LogError::Retry(_)) && phase != Phase::Commit {
+            return;
+        }
+        self.phase = match (&error, phase) {
+            (
+                LogError::Abort(_) | LogError::OutOfRange { .. },
+                Phase::Send | Phase::Drain | Phase::Offsets,
+            )
+            | (LogError::Abort(_), Phase::Commit) => Phase::Abort,
             _ => {
-                if self.job.is_some() && phase != Phase::Init {
-                    self.failure.get_or_insert(error);
-                }
                 self.producer = None;
-                self.phase = Phase::Init;
+                Phase::Init
             }
+        };
+        if self.job.is_none() {
+            // Nothing of it can have been committed.
+            self.unfed = self.number.take().or(self.unfed);
+            self.chunks.clear();
+        } else if phase != Phase::Init {
+            self.failure.get_or_insert(error);
         }
     }
 

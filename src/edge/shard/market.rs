@@ -57,6 +57,12 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         MarketRestore { environment: self.environment.clone(), number: partition, committed, follow: None }
     }
 
+    /// Only a tick publishes: a batch without one has time.
+    fn interval_ms(&self) -> TimeMs {
+        let config = &self.environment.config;
+        config.transaction_interval_ms.max(config.market_tick_ms)
+    }
+
     fn positions(&self, state: &MarketState) -> Vec<(Place, u64)> {
         vec![(Place::new(Topic::Facts, state.partition.number()), state.next)]
     }
@@ -92,6 +98,7 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         stats.facts += state.partition.facts() - folded;
         self.output.facts.drain(..).for_each(|fact| part.fact(fact));
         let now_ms = self.environment.clock.now_ms();
+        part.is_urgent |= !self.output.rows.is_empty();
         for row in self.output.rows.drain(..) {
             let key = row.record_key().into_bytes();
             part.push(Outgoing {

@@ -136,6 +136,10 @@ pub trait Stage<L: Log>: Send {
     const GROUP: Group;
 
     fn environment(&self) -> &Environment<L>;
+    /// A batch is open for this long at most; one that is urgent for the transaction interval.
+    fn interval_ms(&self) -> TimeMs {
+        self.environment().config.transaction_interval_ms
+    }
     /// `committed` is the group's offset of the lead partition, C.
     fn restore(&self, partition: u32, committed: Option<u64>) -> Self::Restore;
     /// Where the live partition reads on.

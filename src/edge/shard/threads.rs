@@ -166,19 +166,12 @@ fn apply_loop<L: Log, S: Stage<L>>(
 
 fn commit_thread<L: Log>(mut committer: Committer<L>, jobs: &Receiver<HandOver<L>>, answer: &Sender<Report>) {
     loop {
-        if committer.is_idle() {
-            match jobs.recv_timeout(Duration::from_millis(500)) {
-                Ok((batch, metadata)) => committer.submit(batch, metadata),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        } else {
-            match jobs.try_recv() {
-                Ok((batch, metadata)) => committer.submit(batch, metadata),
-                Err(TryRecvError::Empty) => {}
-                // Nobody waits for an outcome. What is left open is ended by the next producer of this id.
-                Err(TryRecvError::Disconnected) => return,
-            }
+        let wait = if committer.is_waiting() { Duration::from_millis(500) } else { Duration::ZERO };
+        match jobs.recv_timeout(wait) {
+            Ok(hand_over) => committer.take(hand_over),
+            Err(RecvTimeoutError::Timeout) => {}
+            // Nobody waits for an outcome. What is left open is ended by the next producer of this id.
+            Err(RecvTimeoutError::Disconnected) => return,
         }
         if let Some(report) = committer.turn(Duration::from_millis(10))
             && answer.send(report).is_err()

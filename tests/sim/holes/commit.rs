@@ -244,3 +244,30 @@ fn an_expired_offset_waits_for_what_is_open() {
         shop
     });
 }
+
+#[test]
+fn what_was_fed_goes_with_its_partition() {
+    let shop = Shop::open();
+    let mut a = first(&shop, None);
+    shop.buy("p1", "c1");
+    // The batch is open still, and its first chunk lies with the broker.
+    let fed = |a: &Process| a.rig.heard().sent.last().is_some_and(|sent| !sent.is_empty());
+    let before = a.rig.heard().sent.len();
+    for _ in 0..100 {
+        assert_eq!(a.apply_turn().unwrap(), None, "nothing is sealed before the interval is over");
+        assert_eq!(a.commit_turn(), None);
+        if a.rig.heard().sent.len() > before && fed(&a) {
+            break;
+        }
+    }
+    assert_eq!(a.rig.heard().calls.last(), Some(&"begin"));
+    let mut b = shop.start("b", Rig::new(&shop.log, None));
+    assert!(shop.log.remove_member(Group::Customer, "a"));
+    for _ in 0..20 {
+        a.apply_turn().unwrap();
+        assert_eq!(a.commit_turn(), None);
+    }
+    assert_eq!(a.rig.heard().calls.last(), Some(&"abort"), "what was fed is taken back");
+    shop.settle(&mut [&mut a, &mut b]);
+    shop.is_right(true);
+}

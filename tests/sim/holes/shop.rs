@@ -10,7 +10,7 @@ use habitue::analysis::Published;
 use habitue::codec::{self, SchemaSet, WireForm};
 use habitue::edge::log::sim::{SimConfig, SimLog};
 use habitue::edge::log::{Group, Place};
-use habitue::edge::shard::apply::Apply;
+use habitue::edge::shard::apply::{Apply, HandOver};
 use habitue::edge::shard::commit::{Committer, Report};
 use habitue::edge::shard::customer::CustomerStage;
 use habitue::edge::shard::shared::{Epoch, Shared, SharedReader};
@@ -250,10 +250,13 @@ impl Process {
     /// The apply thread alone. The number of the batch where it has handed one over.
     pub fn apply_turn(&mut self) -> Result<Option<u64>, ShardError> {
         self.reader.turn(Duration::ZERO)?;
-        let Some((batch, metadata)) = self.apply.turn(Duration::ZERO)? else { return Ok(None) };
-        let number = batch.number;
-        self.committer.submit(batch, metadata);
-        Ok(Some(number))
+        let Some(hand_over) = self.apply.turn(Duration::ZERO)? else { return Ok(None) };
+        let number = match &hand_over {
+            HandOver::Submit { batch, .. } => Some(batch.number),
+            HandOver::Feed { .. } | HandOver::Drop => None,
+        };
+        self.committer.take(hand_over);
+        Ok(number)
     }
 
     /// The committer thread alone.

@@ -118,8 +118,8 @@ impl<S: Stage<SimLog>> Pair<S> {
     fn turn(&mut self, dice: &mut Rng) -> Result<(), ShardError> {
         match dice.below(4) {
             0 => {
-                if let Some((batch, metadata)) = self.apply.turn(Duration::ZERO)? {
-                    self.committer.submit(batch, metadata);
+                if let Some(hand_over) = self.apply.turn(Duration::ZERO)? {
+                    self.committer.take(hand_over);
                 }
             }
             1 => {

@@ -71,13 +71,13 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         self.number += 1;
         let mut batch = Batch {
             number: self.number,
-            records: Vec::new(),
-            entries: Vec::new(),
+            chunks: self.feed.take(),
+            leads: Vec::new(),
             offsets: Vec::new(),
             stands_on: BTreeMap::new(),
             written_ms: Vec::new(),
         };
-        let mut frozen = Vec::new();
+        let (mut records, mut entries, mut frozen) = (Vec::new(), Vec::new(), Vec::new());
         let mut facts: BTreeMap<u32, Vec<Fact>> = BTreeMap::new();
         for (partition, mut part) in std::mem::take(&mut self.parts) {
             let Some(Owned::Live(live)) = self.owned.get_mut(&partition) else { continue };
@@ -93,16 +93,18 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             }
             batch.stands_on.insert(partition, live.committed);
             batch.written_ms.append(&mut part.written_ms);
-            batch.records.append(&mut part.records);
-            batch.entries.append(&mut part.entries);
+            records.append(&mut part.records);
+            entries.append(&mut part.entries);
             batch.offsets.append(&mut part.offsets);
             for fact in part.facts {
                 facts.entry(fact.partition(config.market_partitions)).or_default().push(fact);
             }
         }
         for (partition, facts) in facts {
-            self.pack(partition, facts, now_ms, &mut batch.records);
+            self.pack(partition, facts, now_ms, &mut records);
         }
+        batch.leads = entries.iter().map(|entry| entry.place).collect();
+        batch.chunks.extend([Arc::new(records), Arc::new(entries)]);
         let batch = Arc::new(batch);
         self.flight =
             Some(Flight { batch, stage: FlightStage::Sealed, frozen, left: BTreeSet::new(), hoped: None });
@@ -143,7 +145,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         match self.consumer.metadata() {
             Ok(metadata) => {
                 flight.stage = FlightStage::AtCommitter;
-                Ok(Some((Arc::clone(&flight.batch), metadata)))
+                Ok(Some(HandOver::Submit { batch: Arc::clone(&flight.batch), metadata }))
             }
             Err(LogError::Fatal(reason)) => Err(LogError::Fatal(reason).into()),
             Err(_) => Ok(None),
@@ -153,8 +155,9 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
     fn commit(&mut self, leads: &BTreeMap<u32, u64>) {
         let Some(flight) = self.flight.take() else { return };
         self.stats.transaction(Outcome::Committed);
-        self.stats.journal_entries += flight.batch.entries.len() as u64;
+        self.stats.journal_entries += flight.batch.leads.len() as u64;
         let now_ms = self.environment.clock.now_ms();
+        self.committed_ms = now_ms;
         for written_ms in &flight.batch.written_ms {
             let took_ms = u64::try_from(now_ms - written_ms).unwrap_or(0);
             self.stats.event_to_commit.observe(Duration::from_millis(took_ms));
