@@ -42,20 +42,33 @@ fn faults(plan: &[PlannedTopic], facts: &[TopicFacts], dead_letter_raw_bytes: u6
                 difference.setting, difference.found, difference.planned
             )
         }));
-        let record_bytes_max = facts.get(&planned.topic).and_then(|facts| facts.record_bytes_max);
-        let needed = usize::try_from(dead_letter_raw_bytes).unwrap_or(usize::MAX).saturating_add(LETTER_ROOM);
-        if planned.topic == Topic::DeadLetters && record_bytes_max.is_some_and(|bytes| bytes < needed) {
+        let found_bytes = facts.get(&planned.topic).and_then(|facts| facts.record_bytes_max);
+        let needed_bytes = record_bytes(planned.topic, dead_letter_raw_bytes);
+        if let Some(bytes) = found_bytes.filter(|bytes| *bytes < needed_bytes) {
             faults.push(format!(
-                "error: topic {name}: max.message.bytes is {}, a dead letter takes up to {needed}; raise it, or lower engine.dead_letter_raw_bytes",
-                record_bytes_max.unwrap_or(0)
+                "error: topic {name}: max.message.bytes is {bytes}, a record takes up to {needed_bytes}; raise it{}",
+                if planned.topic == Topic::DeadLetters { ", or lower engine.dead_letter_raw_bytes" } else { "" }
             ));
         }
     }
     faults
 }
 
-/// Room that a dead letter takes beside its raw bytes.
-const LETTER_ROOM: usize = 64 << 10;
+/// The largest record that a topic is sent, in bytes: one that a broker refuses would abort its transaction for
+/// ever. Of the internal topics the plan says it.
+fn record_bytes(topic: Topic, dead_letter_raw_bytes: u64) -> usize {
+    // A signal holds some ids of at most 256 bytes and three reasons.
+    const SIGNAL: usize = 64 << 10;
+    // Beside its raw bytes a dead letter holds 1 KiB of the key and where it came from.
+    const LETTER: usize = 64 << 10;
+    match topic {
+        Topic::Alerts | Topic::AlertsFast | Topic::Scores => SIGNAL,
+        Topic::DeadLetters => {
+            usize::try_from(dead_letter_raw_bytes).unwrap_or(usize::MAX).saturating_add(LETTER)
+        }
+        _ => 0,
+    }
+}
 
 /// Keys read of each input.
 const KEYS: usize = 1_000;
@@ -161,6 +174,11 @@ mod tests {
         let mut all: Vec<TopicFacts> = plan.iter().map(facts).collect();
         assert_eq!(faults(&plan, &all, 256 << 10), Vec::<String>::new());
         assert_eq!(faults(&plan, &all, 16 << 20).len(), 1);
+        for facts in all.iter_mut().filter(|facts| facts.topic == Topic::Scores) {
+            facts.record_bytes_max = Some(4096);
+        }
+        let said = faults(&plan, &all, 0);
+        assert!(said.len() == 1 && said[0].contains("max.message.bytes is 4096"), "{said:?}");
         all[0].partitions = Some(3);
         all[1].partitions = None;
         let said = faults(&plan, &all, 0);
