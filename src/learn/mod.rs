@@ -14,10 +14,14 @@ use serde::de::DeserializeOwned;
 
 pub mod gate;
 pub mod isolation_forest;
+pub mod item_to_item;
+pub mod popularity;
 pub mod scale;
 
 pub use gate::LearnGate;
 pub use isolation_forest::IsolationForest;
+pub use item_to_item::ItemToItem;
+pub use popularity::Popularity;
 pub use scale::{MinMaxScaler, StandardScaler};
 
 /// What every learner is: plain data that can be stored, copied and measured.

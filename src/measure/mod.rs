@@ -4,4 +4,5 @@ pub mod labels;
 pub mod prequential;
 pub mod ranking;
 pub mod rows;
+pub mod sessions;
 pub mod workload;
