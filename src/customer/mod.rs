@@ -4,6 +4,7 @@
 //! events gives the same bytes. What must remember a publication lies apart, in [`Memory`].
 
 mod profile;
+pub mod repurchase;
 mod session;
 pub mod table;
 mod velocity;
