@@ -20,20 +20,29 @@ pub type Reader = csv::Reader<Box<dyn Read>>;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// A reader of the rows, and the names of the columns; `progress` counts bytes as they lie on the disk.
+/// A file's bytes, decompressed where its first bytes say that it is gzip or zstd; `progress` counts bytes as they lie on
+/// the disk.
 ///
 /// # Errors
-/// When the file cannot be opened, or has no readable header where it should.
-pub fn open(file: &Path, form: &Form, progress: &ProgressBar) -> io::Result<(Reader, Vec<String>)> {
+/// When the file cannot be opened.
+pub fn plain(file: &Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
     let mut opened = BufReader::with_capacity(1 << 16, progress.wrap_read(File::open(file)?));
     let start = opened.fill_buf()?;
-    let plain: Box<dyn Read> = if start.starts_with(&GZIP) {
+    Ok(if start.starts_with(&GZIP) {
         Box::new(MultiGzDecoder::new(opened))
     } else if start.starts_with(&ZSTD) {
         Box::new(zstd::stream::read::Decoder::with_buffer(opened)?)
     } else {
         Box::new(opened)
-    };
+    })
+}
+
+/// A reader of the rows, and the names of the columns.
+///
+/// # Errors
+/// When the file cannot be opened, or has no readable header where it should.
+pub fn open(file: &Path, form: &Form, progress: &ProgressBar) -> io::Result<(Reader, Vec<String>)> {
+    let plain = plain(file, progress)?;
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(form.separator)
         .has_headers(form.columns.is_none())

@@ -4,6 +4,7 @@
 mod codec;
 mod conformance;
 mod isolation_forest;
+mod item_to_item;
 mod partition;
 mod tabular;
 mod tidy;
@@ -18,3 +19,7 @@ mod config;
 mod http;
 #[cfg(feature = "service")]
 mod metrics;
+#[cfg(feature = "service")]
+mod repurchase;
+#[cfg(feature = "service")]
+mod sessions;

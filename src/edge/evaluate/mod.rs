@@ -1,5 +1,6 @@
 //! Learners measured on files: one module for each kind of data.
 
+pub mod sessions;
 pub mod table;
 
 use std::path::{Path, PathBuf};

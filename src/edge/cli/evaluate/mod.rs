@@ -5,16 +5,20 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::{Exit, Failure, input, output};
+use crate::edge::evaluate::EvaluateError;
 
 commands! {
     Table = table;
+    Sessions = sessions;
 }
 
 /// Measure learners on your own data.
 ///
 /// Every score is made before its row is learned.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  habitue evaluate table customers.csv --target churned --learner all")]
+#[command(after_help = "Examples:\n  \
+    habitue evaluate table customers.csv --target churned --learner all\n  \
+    habitue evaluate sessions --train june.txt.gz --test july.txt.gz --method all")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -46,4 +50,12 @@ fn cell(value: &Value) -> String {
         Some(number) => format!("{number:.4}"),
         None => "-".to_owned(),
     }
+}
+
+fn failure(error: EvaluateError) -> Failure {
+    let exit = match error {
+        EvaluateError::File { .. } => Exit::Failed,
+        EvaluateError::Question(_) => Exit::Usage,
+    };
+    Failure::new(exit, error.to_string())
 }
