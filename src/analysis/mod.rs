@@ -5,6 +5,7 @@
 //! [`REGISTRY`]; its descriptor gives it a snapshot section, a metric label and a configuration table.
 
 pub mod anomaly;
+pub mod recommend;
 pub mod shared;
 pub mod waiting;
 
@@ -19,7 +20,7 @@ use crate::signal::{Signal, Source};
 use shared::Tables;
 
 /// Every analysis there is.
-pub const REGISTRY: &[Descriptor] = &[anomaly::DESCRIPTOR];
+pub const REGISTRY: &[Descriptor] = &[anomaly::DESCRIPTOR, recommend::DESCRIPTOR];
 
 /// What the engine needs to know of an analysis before it runs.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +30,13 @@ pub struct Descriptor {
     /// Snapshot section, metric label, configuration table.
     pub name: &'static str,
     pub purpose: &'static str,
+    /// Bytes that it remembers of a customer at most.
+    pub memory_bytes_max: usize,
     /// Raised when the same events no longer give the same state.
     pub version: u16,
     pub customer: fn(&Config) -> Box<dyn CustomerSide>,
-    pub market: fn(&Config) -> Box<dyn MarketSide>,
+    /// Of a partition of this number.
+    pub market: fn(&Config, u32) -> Box<dyn MarketSide>,
 }
 
 /// Settings that shape state, by analysis. Part of a snapshot's identity.
@@ -40,6 +44,14 @@ pub struct Descriptor {
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub anomaly: anomaly::Config,
+    pub recommend: recommend::Config,
+}
+
+impl Config {
+    /// Rows of shared tables that one market partition publishes at most.
+    pub fn rows_max(&self) -> usize {
+        self.anomaly.entities_max as usize + self.recommend.items_max as usize + 1
+    }
 }
 
 /// Settings that change what is published and nothing else, by analysis. They come through `control`.
@@ -47,6 +59,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Published {
     pub anomaly: anomaly::Published,
+    pub recommend: recommend::Published,
 }
 
 impl Published {
@@ -57,14 +70,23 @@ impl Published {
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name.split_once('.') {
             Some(("anomaly", rest)) => self.anomaly.set(rest, value),
+            Some(("recommend", rest)) => self.recommend.set(rest, value),
             _ => Err(format!("there is no setting {name}")),
         }
     }
 
     /// Every setting by name, in a fixed order.
     pub fn entries(&self) -> Vec<(String, String)> {
-        self.anomaly.entries().into_iter().map(|(name, value)| (format!("anomaly.{name}"), value)).collect()
+        let anomaly = self.anomaly.entries().into_iter().map(|entry| ("anomaly", entry));
+        let recommend = self.recommend.entries().into_iter().map(|entry| ("recommend", entry));
+        let named = anomaly.chain(recommend);
+        named.map(|(analysis, (name, value))| (format!("{analysis}.{name}"), value)).collect()
     }
+}
+
+/// A setting's value.
+fn parsed<T: std::str::FromStr>(analysis: &str, name: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("{value:?} is no value of {analysis}.{name}"))
 }
 
 /// What an analysis has to say about one event.
@@ -73,6 +95,16 @@ pub struct Output {
     pub signals: Vec<Signal>,
     pub facts: Vec<Fact>,
     pub decisions: Vec<Decision>,
+    /// For metrics only.
+    pub hits: Vec<Hit>,
+}
+
+/// Whether a list that a customer had been given held what the customer took next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hit {
+    /// "all", or a source that the list had items of.
+    pub source: &'static str,
+    pub hit: bool,
 }
 
 impl Output {
@@ -80,6 +112,7 @@ impl Output {
         self.signals.clear();
         self.facts.clear();
         self.decisions.clear();
+        self.hits.clear();
     }
 }
 

@@ -20,12 +20,14 @@ pub struct Tables {
     pages: Vec<Arc<BTreeMap<u64, Arc<Row>>>>,
     rows_max: usize,
     rows: usize,
+    /// Of all rows.
+    bytes: usize,
 }
 
 impl Tables {
     /// Holds at most `rows_max` rows; a new one beyond that is refused by [`Tables::put`].
     pub fn new(rows_max: usize) -> Tables {
-        Tables { pages: vec![Arc::default(); PAGES], rows_max, rows: 0 }
+        Tables { pages: vec![Arc::default(); PAGES], rows_max, rows: 0, bytes: 0 }
     }
 
     pub fn row(&self, table: &str, key: &str) -> Option<&Row> {
@@ -44,16 +46,19 @@ impl Tables {
             }
             self.rows += 1;
         }
-        Arc::make_mut(page).insert(hash, Arc::new(row));
+        self.bytes += row.bytes();
+        if let Some(old) = Arc::make_mut(page).insert(hash, Arc::new(row)) {
+            self.bytes -= old.bytes();
+        }
         true
     }
 
     pub fn remove(&mut self, table: &str, key: &str) {
         let hash = hash(table, key);
         let page = &mut self.pages[page(hash)];
-        if page.contains_key(&hash) {
-            Arc::make_mut(page).remove(&hash);
+        if let Some(old) = page.contains_key(&hash).then(|| Arc::make_mut(page).remove(&hash)).flatten() {
             self.rows -= 1;
+            self.bytes -= old.bytes();
         }
     }
 
@@ -74,9 +79,9 @@ impl Tables {
         self.rows == 0
     }
 
-    /// Pages, nodes and rows, in bytes, taking 48 bytes for an average row's texts and numbers.
+    /// Pages, nodes and rows.
     pub fn bytes(&self) -> usize {
-        PAGES * size_of::<BTreeMap<u64, Arc<Row>>>() + self.rows * (16 + size_of::<Row>() + 16 + 48)
+        PAGES * size_of::<BTreeMap<u64, Arc<Row>>>() + self.rows * 32 + self.bytes
     }
 }
 
@@ -94,7 +99,14 @@ mod tests {
     use super::*;
 
     fn row(key: &str, share: f64) -> Row {
-        Row { table: "t".into(), key: key.into(), version: 1, time_ms: 0, numbers: vec![share] }
+        Row {
+            table: "t".into(),
+            key: key.into(),
+            version: 1,
+            time_ms: 0,
+            numbers: vec![share],
+            text: String::new(),
+        }
     }
 
     #[test]

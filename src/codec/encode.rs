@@ -2,7 +2,9 @@
 
 use super::schema::built_in;
 use crate::event::{Engagement, Event, Feedback, Purchase};
-use crate::signal::{Alert, DeadLetter, Reason, Score, Signal, SignalId, Source};
+use crate::signal::{
+    Alert, DeadLetter, Reason, Recommendation, RecommendedItem, Score, Signal, SignalId, Source,
+};
 
 /// Appends the signal to `out` as Avro, after a Confluent header where a schema id is given.
 pub fn encode_signal(signal: &Signal, header: Option<u32>, out: &mut Vec<u8>) {
@@ -11,6 +13,7 @@ pub fn encode_signal(signal: &Signal, header: Option<u32>, out: &mut Vec<u8>) {
         Signal::Alert(alert) => write_alert(&mut writer, alert),
         Signal::Score(score) => write_score(&mut writer, score),
         Signal::DeadLetter(letter) => write_dead_letter(&mut writer, letter),
+        Signal::Recommendation(list) => write_recommendation(&mut writer, list),
     }
 }
 
@@ -20,6 +23,7 @@ pub fn signal_schema_id(signal: &Signal) -> u32 {
         Signal::Alert(_) => built_in::ALERT,
         Signal::Score(_) => built_in::SCORE,
         Signal::DeadLetter(_) => built_in::DEAD_LETTER,
+        Signal::Recommendation(_) => built_in::RECOMMENDATION,
     }
 }
 
@@ -181,6 +185,22 @@ fn write_score(writer: &mut Writer<'_>, score: &Score) {
     writer.text(&score.band);
     writer.unsigned(score.version);
     writer.array(&score.reasons, write_reason);
+}
+
+fn write_recommendation(writer: &mut Writer<'_>, list: &Recommendation) {
+    writer.text(&hexadecimal(list.id));
+    writer.text(&list.customer);
+    writer.long(list.time_ms);
+    write_source(writer, list.source);
+    writer.unsigned(list.version);
+    let ranked: Vec<(usize, &RecommendedItem)> = (1..).zip(&list.items).collect();
+    writer.array(&ranked, |writer, (rank, item)| {
+        writer.text(&item.item);
+        writer.length(*rank);
+        writer.double(item.score);
+        writer.text(&item.source);
+        writer.text(&item.reason);
+    });
 }
 
 fn write_dead_letter(writer: &mut Writer<'_>, letter: &DeadLetter) {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::encode::hexadecimal;
 use crate::event::TimeMs;
-use crate::signal::{Alert, DeadLetter, Reason, Score, Signal, Source};
+use crate::signal::{Alert, DeadLetter, Reason, Recommendation, Score, Signal, Source};
 
 /// Appends the signal to `out` as one JSON object without a line end.
 pub fn encode_signal_json(signal: &Signal, out: &mut Vec<u8>) {
@@ -13,6 +13,7 @@ pub fn encode_signal_json(signal: &Signal, out: &mut Vec<u8>) {
         Signal::Alert(alert) => serde_json::to_writer(out, &AlertJson::from(alert)),
         Signal::Score(score) => serde_json::to_writer(out, &ScoreJson::from(score)),
         Signal::DeadLetter(letter) => serde_json::to_writer(out, &DeadLetterJson::from(letter)),
+        Signal::Recommendation(list) => serde_json::to_writer(out, &RecommendationJson::from(list)),
     };
     written.expect("plain fields into memory cannot fail");
 }
@@ -92,6 +93,45 @@ impl<'a> From<&'a Score> for ScoreJson<'a> {
             band: &score.band,
             version: score.version,
             reasons: &score.reasons,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct RecommendationJson<'a> {
+    id: String,
+    customer: &'a str,
+    time_ms: TimeMs,
+    source: SourceJson,
+    version: u64,
+    items: Vec<ItemJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ItemJson<'a> {
+    item: &'a str,
+    rank: usize,
+    score: f64,
+    source: &'a str,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a Recommendation> for RecommendationJson<'a> {
+    fn from(list: &'a Recommendation) -> RecommendationJson<'a> {
+        let items = (1..).zip(&list.items).map(|(rank, item)| ItemJson {
+            item: &item.item,
+            rank,
+            score: item.score,
+            source: &item.source,
+            reason: &item.reason,
+        });
+        RecommendationJson {
+            id: hexadecimal(list.id),
+            customer: &list.customer,
+            time_ms: list.time_ms,
+            source: list.source.into(),
+            version: list.version,
+            items: items.collect(),
         }
     }
 }

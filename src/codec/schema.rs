@@ -44,9 +44,9 @@ built_ins! {
     6 RECOMMENDATION "recommendation"
     7 DEAD_LETTER "dead_letter"
     8 JOURNAL "journal"
-    9 FACT "fact"
-    10 MODEL "model"
     11 CONTROL "control"
+    12 FACT "fact"
+    13 MODEL "model"
 }
 
 /// The built-in schema id of an input's records.

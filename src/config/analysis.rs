@@ -11,6 +11,7 @@ use super::units;
 #[serde(default, deny_unknown_fields)]
 pub struct Analysis {
     pub anomaly: Anomaly,
+    pub recommend: Recommend,
 }
 
 /// `[analysis.anomaly]`: payments that a fraud desk should look at.
@@ -45,6 +46,38 @@ impl Default for Anomaly {
             publish_scores: true,
             entity_risk_half_life: Duration::from_secs(7 * 86_400),
             waiting_payments_max: 500_000,
+        }
+    }
+}
+
+/// `[analysis.recommend]`: what a customer may want next.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recommend {
+    /// Whether lists go out; what is taken after what is learned all the same. Published. Default true.
+    pub enabled: bool,
+    /// Items of a list. Published. 1 to 10. Default 10.
+    pub list_items: u16,
+    /// Between two lists of a customer who neither buys nor fills a cart, in event time. Published. 0s to 1d.
+    /// Default 30s.
+    #[serde(deserialize_with = "units::duration")]
+    pub list_interval: Duration,
+    /// Time after which what was taken after what weighs half. Shapes state. 1h to 3650d. Default 60d.
+    #[serde(deserialize_with = "units::duration")]
+    pub half_life: Duration,
+    /// Items that each market partition knows; beyond it the one that is taken least is dropped. Shapes state.
+    /// 1 000 to 10 000 000. Default 100 000.
+    pub items_max: u32,
+}
+
+impl Default for Recommend {
+    fn default() -> Recommend {
+        Recommend {
+            enabled: true,
+            list_items: 10,
+            list_interval: Duration::from_secs(30),
+            half_life: Duration::from_secs(60 * 86_400),
+            items_max: 100_000,
         }
     }
 }

@@ -212,6 +212,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 fn ranges(found: &mut Findings, config: &Config) {
     let (topics, engine, anomaly) = (&config.topics, &config.engine, &config.analysis.anomaly);
+    let recommend = &config.analysis.recommend;
     found.duration("kafka.session_timeout", config.kafka.session_timeout, 6 * SECOND, 5 * MINUTE);
     found.duration("kafka.transaction_timeout", config.kafka.transaction_timeout, SECOND, MINUTE);
     found.duration("kafka.connect_timeout", config.kafka.connect_timeout, SECOND, 5 * MINUTE);
@@ -242,6 +243,10 @@ fn ranges(found: &mut Findings, config: &Config) {
     found.duration("analysis.anomaly.alert_cooldown", anomaly.alert_cooldown, Duration::ZERO, 30 * DAY);
     found.duration("analysis.anomaly.entity_risk_half_life", anomaly.entity_risk_half_life, HOUR, 3650 * DAY);
     found.number("analysis.anomaly.waiting_payments_max", anomaly.waiting_payments_max, 100, 10_000_000);
+    found.number("analysis.recommend.list_items", recommend.list_items, 1, 10);
+    found.duration("analysis.recommend.list_interval", recommend.list_interval, Duration::ZERO, DAY);
+    found.duration("analysis.recommend.half_life", recommend.half_life, HOUR, 3650 * DAY);
+    found.number("analysis.recommend.items_max", recommend.items_max, 1_000, 10_000_000);
 }
 
 fn relations(found: &mut Findings, config: &Config) {

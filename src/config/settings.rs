@@ -6,7 +6,7 @@ impl Config {
     /// The settings that shape state, in a fixed order. Their text is part of the fold version; where
     /// it differs from a partition's journal, the partition is refused.
     pub fn shaping(&self) -> Vec<(&'static str, String)> {
-        let (engine, anomaly) = (&self.engine, &self.analysis.anomaly);
+        let (engine, anomaly, recommend) = (&self.engine, &self.analysis.anomaly, &self.analysis.recommend);
         vec![
             ("topics.partitions", self.topics.partitions.to_string()),
             ("topics.market_partitions", self.topics.market_partitions().to_string()),
@@ -19,14 +19,19 @@ impl Config {
             ("engine.record_bytes_max", show_bytes(engine.record_bytes_max)),
             ("analysis.anomaly.entity_risk_half_life", show_duration(anomaly.entity_risk_half_life)),
             ("analysis.anomaly.waiting_payments_max", anomaly.waiting_payments_max.to_string()),
+            ("analysis.recommend.half_life", show_duration(recommend.half_life)),
+            ("analysis.recommend.items_max", recommend.items_max.to_string()),
         ]
     }
 }
 
 /// Options that are published, by the name of their record in the control topic.
-pub const PUBLISHED: [(&str, &str); 4] = [
+pub const PUBLISHED: [(&str, &str); 7] = [
     ("anomaly.enabled", "analysis.anomaly.enabled"),
     ("anomaly.risk_min", "analysis.anomaly.alert_risk_min"),
     ("anomaly.cooldown_ms", "analysis.anomaly.alert_cooldown"),
     ("anomaly.scores", "analysis.anomaly.publish_scores"),
+    ("recommend.enabled", "analysis.recommend.enabled"),
+    ("recommend.items", "analysis.recommend.list_items"),
+    ("recommend.interval_ms", "analysis.recommend.list_interval"),
 ];

@@ -19,6 +19,8 @@ pub use session::Session;
 pub use velocity::{Baseline, Velocity};
 
 use crate::event::{Engagement, Feedback, Purchase, TimeMs};
+use crate::math::recent::Recent;
+use repurchase::Repurchases;
 
 /// Key of a customer in a partition's table: 128 bits of the id, so that two customers never meet.
 pub type CustomerKey = u128;
@@ -37,13 +39,16 @@ pub const TIMER_EXPIRE: usize = 0;
 /// No timer of this kind is armed.
 pub const NOT_ARMED: TimeMs = TimeMs::MAX;
 
-/// One customer. At most 1 KiB, [`Customer::bytes`] tells.
+/// One customer. At most 1 KiB, [`Customer::bytes`] tells; where the id is longer than 40 bytes, so much more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Customer {
     pub id: Arc<str>,
     pub profile: Profile,
     pub velocity: Velocity,
     pub session: Session,
+    /// The items taken last, by hash.
+    pub taken: Recent,
+    pub repurchases: Repurchases,
     /// Hashes of the last 8 event ids; the next is written at `recent_next`.
     recent: [u64; 8],
     recent_next: u8,
@@ -60,6 +65,8 @@ impl Customer {
             profile: Profile::new(),
             velocity: Velocity::default(),
             session: Session::default(),
+            taken: Recent::default(),
+            repurchases: Repurchases::default(),
             recent: [0; 8],
             recent_next: 0,
             timers: [NOT_ARMED; TIMER_KINDS],
@@ -102,6 +109,16 @@ impl Customer {
         self.profile.feedback(feedback);
     }
 
+    /// Items were bought, viewed or picked.
+    pub fn take(&mut self, items: &[u32], time_ms: TimeMs, bought: bool) {
+        for item in items {
+            self.taken.push(*item);
+            if bought {
+                self.repurchases.purchase(*item, time_ms);
+            }
+        }
+    }
+
     /// Own size and heap, in bytes: the record, its id with the count in front of it, its memory.
     pub fn bytes(&self) -> usize {
         size_of::<Customer>() + self.id.len() + 16 + self.memory.bytes()
@@ -110,31 +127,63 @@ impl Customer {
 
 /// What analyses must remember of what they published about the customer, a few bytes each. Written
 /// only by decisions, which stand in the journal.
+///
+/// One piece: analysis, length and bytes of each in turn, in the order of the analyses.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Memory(Vec<(u8, Box<[u8]>)>);
+pub struct Memory(Box<[u8]>);
 
 impl Memory {
     /// Bytes of one analysis' memory at most; a longer one is a fault of the analysis.
-    pub const BYTES_MAX: usize = 32;
+    pub const BYTES_MAX: usize = 48;
 
     pub fn get(&self, analysis: u8) -> Option<&[u8]> {
-        self.0.iter().find(|(id, _)| *id == analysis).map(|(_, bytes)| &**bytes)
+        self.entries().find(|(id, _)| *id == analysis).map(|(_, bytes)| bytes)
     }
 
     pub fn set(&mut self, analysis: u8, bytes: &[u8]) {
         assert!(bytes.len() <= Memory::BYTES_MAX, "an analysis remembers {} bytes", bytes.len());
-        match self.0.iter_mut().find(|(id, _)| *id == analysis) {
-            Some((_, old)) => *old = bytes.into(),
-            None => {
-                // Nothing to spare: a vector that grows by itself takes room for four at once.
-                self.0.reserve_exact(1);
-                self.0.push((analysis, bytes.into()));
-                self.0.sort_by_key(|(id, _)| *id);
-            }
+        let mut all: Vec<(u8, &[u8])> = self.entries().filter(|(id, _)| *id != analysis).collect();
+        all.push((analysis, bytes));
+        all.sort_by_key(|(id, _)| *id);
+        let mut packed = Vec::with_capacity(all.iter().map(|(_, bytes)| 2 + bytes.len()).sum());
+        for (id, bytes) in all {
+            packed.extend([id, bytes.len() as u8]);
+            packed.extend_from_slice(bytes);
         }
+        self.0 = packed.into();
     }
 
+    /// Of the heap.
     pub fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<(u8, Box<[u8]>)>() + self.0.iter().map(|(_, b)| b.len()).sum::<usize>()
+        self.0.len()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (u8, &[u8])> {
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            let (&[id, length], after) = rest.split_first_chunk::<2>()?;
+            let (bytes, after) = after.split_at_checked(usize::from(length))?;
+            rest = after;
+            Some((id, bytes))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_keeps_the_newest_of_each_analysis() {
+        let mut memory = Memory::default();
+        assert_eq!(memory.get(1), None);
+        memory.set(7, &[9; Memory::BYTES_MAX]);
+        memory.set(1, b"ab");
+        memory.set(3, b"");
+        memory.set(1, b"cde");
+        assert_eq!(memory.get(1), Some(&b"cde"[..]));
+        assert_eq!((memory.get(3), memory.get(2)), (Some(&b""[..]), None));
+        assert_eq!(memory.get(7), Some(&[9; Memory::BYTES_MAX][..]));
+        assert_eq!(memory.bytes(), 3 * 2 + 3 + Memory::BYTES_MAX);
     }
 }

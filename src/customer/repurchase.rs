@@ -1,4 +1,4 @@
-//! What a customer buys again and again: 20 items in 200 bytes of the record.
+//! What a customer buys again and again: 20 items in 208 bytes of the record.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ pub struct Repurchases {
     last_days: [u16; Repurchases::ITEMS_MAX],
     /// 0 marks a free place.
     counts: [u16; Repurchases::ITEMS_MAX],
+    /// Purchases of all items, and those of an item that stood here already.
+    purchases: u32,
+    repeats: u32,
 }
 
 /// An item of the list.
@@ -53,11 +56,19 @@ impl Repurchases {
             }
             None => Bought { item, count: 1, first_day: day, last_day: day },
         };
+        self.purchases = self.purchases.saturating_add(1);
+        self.repeats = self.repeats.saturating_add(u32::from(known.is_some()));
         let place = known.unwrap_or_else(|| self.free_place(day));
         self.items[place] = bought.item;
         self.first_days[place] = bought.first_day;
         self.last_days[place] = bought.last_day;
         self.counts[place] = bought.count;
+    }
+
+    /// Share of the customer's purchases that are of an item bought before, 0 to 1: what was seen of the customer, and
+    /// ten purchases of anybody's.
+    pub fn share(&self) -> f64 {
+        (f64::from(self.repeats) + 10.0 * REPEAT_SHARE) / (f64::from(self.purchases) + 10.0)
     }
 
     /// The items with their scores as of a moment, highest first, equal ones by item.
@@ -86,6 +97,9 @@ impl Repurchases {
     }
 }
 
+/// Share of purchases of an item bought before, of a customer of whom nothing is known: 0.33 of the lines of a gift
+/// shop with many business customers.
+const REPEAT_SHARE: f64 = 0.3;
 /// Of the rate at which a customer buys an item: shape, and scale in days.
 const RATE_SHAPE: f64 = 1.0;
 const RATE_DAYS: f64 = 90.0;
@@ -215,7 +229,7 @@ mod tests {
 
     #[test]
     fn it_fits_in_the_record_and_far_times_are_no_fault() {
-        assert_eq!(size_of::<Repurchases>(), 200);
+        assert_eq!(size_of::<Repurchases>(), 208);
         let mut list = Repurchases::default();
         list.purchase(0, TimeMs::MIN);
         list.purchase(0, TimeMs::MAX);

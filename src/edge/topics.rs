@@ -83,7 +83,7 @@ fn planned(config: &Config, topic: Topic) -> PlannedTopic {
             let why = "settings and erasures, one order for all, read from the start";
             (1, None, MESSAGE_BYTES, why)
         }
-        Topic::Alerts | Topic::Scores => {
+        Topic::Alerts | Topic::Scores | Topic::Recommendations => {
             let why = "output, in the partition of the event that caused it";
             (topics.partitions, Some(retention.outputs), MESSAGE_BYTES, why)
         }
@@ -220,6 +220,7 @@ mod tests {
             ("alerts-fast", 4, "delete", true),
             ("scores", 4, "delete", true),
             ("dead-letters", 4, "delete", true),
+            ("recommendations", 4, "delete", true),
         ];
         assert_eq!(rows, expected);
         assert_eq!(planned_of("", Topic::Purchases).max_message_bytes, (1 << 20) + (64 << 10));

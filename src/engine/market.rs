@@ -25,7 +25,7 @@ pub struct MarketPartition {
 
 impl MarketPartition {
     pub fn new(number: u32, config: &Arc<Config>) -> MarketPartition {
-        let analyses = REGISTRY.iter().map(|d| (d.market)(&config.analysis)).collect();
+        let analyses = REGISTRY.iter().map(|d| (d.market)(&config.analysis, number)).collect();
         MarketPartition {
             number,
             fold_version: config.fold_version(),

@@ -14,7 +14,7 @@ use super::watermark::Watermark;
 use crate::analysis::{CustomerSide, Output, REGISTRY, View};
 use crate::customer::table::Table;
 use crate::customer::{Customer, CustomerKey, TIMER_EXPIRE, customer_key};
-use crate::event::{Event, Input, Reject, Rejected, TimeMs};
+use crate::event::{Event, Input, Reject, Rejected, TimeMs, item_hash};
 use crate::math::hash::IdSet;
 use crate::signal::journal::Decision;
 use crate::signal::{DeadLetter, Signal, Source};
@@ -187,6 +187,8 @@ impl Partition {
             }
             Event::Feedback(feedback) => customer.feedback(feedback, dedupe_hash),
         }
+        let taken: Vec<u32> = event.taken().into_iter().map(item_hash).collect();
+        customer.take(&taken, event.time_ms(), matches!(event, Event::Purchase(_)));
         let key = customer.key();
         self.touch(key);
     }

@@ -6,6 +6,7 @@ pub mod decay;
 pub mod hash;
 pub mod moments;
 pub mod quantile;
+pub mod recent;
 pub mod rng;
 pub mod sketch;
 pub mod window;

@@ -5,7 +5,10 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::event::TimeMs;
+use crate::event::{TimeMs, item_hash};
+
+/// All partitions' popular items meet in one partition.
+const POPULAR: u64 = 0;
 
 /// The value of one record of the facts topic.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,13 @@ pub enum Fact {
     Verdict { event: u64, time_ms: TimeMs, fraud: bool },
     /// A verdict that has found its payment. Keyed by the entity.
     EntityVerdict { entity: String, time_ms: TimeMs, fraud: bool },
+    /// A customer took an item: it counts for the item, and each pair for what was there before. Keyed by the
+    /// item. `before` is hash and place of each item of the customer's context, nearest first.
+    Item { item: String, time_ms: TimeMs, before: Vec<(u32, u8)> },
+    /// `right` was taken with `left` at this place of the context. Keyed by `left`.
+    Pair { left: u32, right: u32, place: u8, time_ms: TimeMs },
+    /// The most popular items of one market partition, hash and weight, heaviest first. Keyed by its name.
+    Popular { partition: u32, items: Vec<(u32, f64)> },
 }
 
 impl Fact {
@@ -40,7 +50,9 @@ impl Fact {
         let texts = match self {
             Fact::Payment { entities, .. } => entities.iter().map(|entity| entity.len() + 3).sum(),
             Fact::EntityVerdict { entity, .. } => entity.len() + 3,
-            Fact::Verdict { .. } => 0,
+            Fact::Item { item, before, .. } => item.len() + before.len() * 7,
+            Fact::Popular { items, .. } => items.len() * 13,
+            Fact::Verdict { .. } | Fact::Pair { .. } => 0,
         };
         40 + texts
     }
@@ -50,6 +62,9 @@ impl Fact {
         let hash = match self {
             Fact::Payment { event, .. } | Fact::Verdict { event, .. } => *event,
             Fact::EntityVerdict { entity, .. } => xxh3_64(entity.as_bytes()),
+            Fact::Item { item, .. } => u64::from(item_hash(item)),
+            Fact::Pair { left, .. } => u64::from(*left),
+            Fact::Popular { .. } => POPULAR,
         };
         // The modulus is below 2^32, so the remainder is too.
         u32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)

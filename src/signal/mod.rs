@@ -1,6 +1,6 @@
 //! The output language: what the engine says to the shop, and to itself through its internal topics.
 //!
-//! Published to the shop: [`Alert`], [`Score`], [`DeadLetter`]. Internal: [`journal`], [`fact`], [`model`].
+//! Published to the shop: [`Alert`], [`Score`], [`Recommendation`], [`DeadLetter`]. Internal: [`journal`], [`fact`], [`model`].
 
 pub mod fact;
 pub mod journal;
@@ -25,10 +25,11 @@ pub enum Topic {
     AlertsFast,
     Scores,
     DeadLetters,
+    Recommendations,
 }
 
 impl Topic {
-    pub const ALL: [Topic; 11] = [
+    pub const ALL: [Topic; 12] = [
         Topic::Purchases,
         Topic::Engagements,
         Topic::Feedback,
@@ -40,6 +41,7 @@ impl Topic {
         Topic::AlertsFast,
         Topic::Scores,
         Topic::DeadLetters,
+        Topic::Recommendations,
     ];
 
     /// The name without the configured prefix.
@@ -56,6 +58,7 @@ impl Topic {
             Topic::AlertsFast => "alerts-fast",
             Topic::Scores => "scores",
             Topic::DeadLetters => "dead-letters",
+            Topic::Recommendations => "recommendations",
         }
     }
 }
@@ -76,6 +79,7 @@ pub enum Signal {
     Alert(Alert),
     Score(Score),
     DeadLetter(DeadLetter),
+    Recommendation(Recommendation),
 }
 
 impl Signal {
@@ -84,6 +88,7 @@ impl Signal {
             Signal::Alert(_) => Topic::Alerts,
             Signal::Score(_) => Topic::Scores,
             Signal::DeadLetter(_) => Topic::DeadLetters,
+            Signal::Recommendation(_) => Topic::Recommendations,
         }
     }
 
@@ -93,6 +98,7 @@ impl Signal {
             Signal::Alert(alert) => alert.customer.as_bytes(),
             Signal::Score(score) => score.customer.as_bytes(),
             Signal::DeadLetter(letter) => &letter.key,
+            Signal::Recommendation(list) => list.customer.as_bytes(),
         }
     }
 }
@@ -176,6 +182,31 @@ pub struct Score {
     /// Of the model or fold that scored.
     pub version: u64,
     pub reasons: Vec<Reason>,
+}
+
+/// A list of items for one customer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recommendation {
+    pub id: SignalId,
+    pub customer: String,
+    pub time_ms: TimeMs,
+    pub source: Source,
+    /// Of the analysis that made the list.
+    pub version: u64,
+    /// Best first.
+    pub items: Vec<RecommendedItem>,
+}
+
+/// One item of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecommendedItem {
+    pub item: String,
+    /// Share of the evidence that the customer takes it next, 0 to 1; comparable within one list only.
+    pub score: f64,
+    /// The method that proposed it: session, repurchase, popular.
+    pub source: String,
+    /// One sentence for people.
+    pub reason: String,
 }
 
 /// A record that could not be applied, kept whole (up to 256 KiB) with its reason.

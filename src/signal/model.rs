@@ -15,9 +15,16 @@ pub struct Row {
     pub time_ms: TimeMs,
     /// What they mean is the table's business.
     pub numbers: Vec<f64>,
+    /// What people call the key, such as an item's name; mostly empty.
+    pub text: String,
 }
 
 impl Row {
+    /// Own size and heap, in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Row>() + self.table.len() + self.key.len() + self.text.len() + 8 * self.numbers.len()
+    }
+
     /// The record's key in the compacted topic.
     pub fn record_key(&self) -> String {
         format!("{}/{}", self.table, self.key)

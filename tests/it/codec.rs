@@ -18,6 +18,7 @@ use habitue::codec::{
 };
 use habitue::event::{Control, Event, Input};
 use habitue::signal::Signal;
+use habitue::signal::model::Row;
 use proptest::prelude::*;
 use reference::{datum_of, json_of, read_datum, schema};
 
@@ -72,6 +73,7 @@ proptest! {
             Signal::Alert(_) => "alert",
             Signal::Score(_) => "score",
             Signal::DeadLetter(_) => "dead_letter",
+            Signal::Recommendation(_) => "recommendation",
         };
         let (mut bare, mut headed) = (Vec::new(), Vec::new());
         encode_signal_as(&signal, WireForm::BareAvro, &mut bare);
@@ -109,7 +111,10 @@ proptest! {
         let mut out = Vec::new();
         encode_model(&row, &mut out);
         prop_assert_eq!(read_datum(&schema("model"), &out[5..]), reference::row(&row));
-        prop_assert_eq!(decode_model(&out), Ok(row));
+        prop_assert_eq!(decode_model(&out), Ok(row.clone()));
+        // Of schema 10, which had no text.
+        let without = with_header(10, &out[5..out.len() - row.text.len() - varint_bytes(row.text.len())]);
+        prop_assert_eq!(decode_model(&without), Ok(Row { text: String::new(), ..row }));
     }
 
     #[test]
@@ -119,6 +124,11 @@ proptest! {
         prop_assert_eq!(read_datum(&schema("control"), &out[5..]), reference::control(&control));
         prop_assert_eq!(decode_control(&out), Ok(control));
     }
+}
+
+/// Of a length as Avro writes it.
+fn varint_bytes(length: usize) -> usize {
+    if length < 64 { 1 } else { 2 }
 }
 
 #[test]

@@ -29,6 +29,8 @@ fn filled() -> Metrics {
         stats.commit_phase(CommitPhase::Offsets, Duration::from_millis(3));
         stats.transaction(Outcome::Committed);
         stats.event_to_commit.observe(Duration::from_millis(52));
+        stats.recommendations = 3;
+        stats.hits.insert("all", [2, 1]);
         for counts in [&mut stats.alerts, &mut stats.alerts_fast, &mut stats.scores, &mut stats.decisions] {
             counts.insert("anomaly", 1);
         }
@@ -148,6 +150,8 @@ fn names_follow_the_conventions() {
                 "model",
                 "analysis",
                 "lane",
+                "source",
+                "result",
                 "version",
                 "librdkafka",
                 "commit",

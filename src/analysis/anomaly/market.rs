@@ -148,6 +148,7 @@ impl MarketSide for EntityRisk {
             }
             Fact::Verdict { event, time_ms, fraud } => self.verdict(*event, *time_ms, *fraud, output),
             Fact::EntityVerdict { entity, time_ms, fraud } => self.entity_verdict(entity, *time_ms, *fraud),
+            _ => {}
         }
     }
 
@@ -183,6 +184,7 @@ impl MarketSide for EntityRisk {
                 version: entity.version,
                 time_ms,
                 numbers: vec![share, base, entity.frauds, entity.verdicts],
+                text: String::new(),
             });
         }
         self.folded.moved = rest;

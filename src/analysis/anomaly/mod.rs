@@ -10,16 +10,17 @@ mod risk;
 
 use serde::{Deserialize, Serialize};
 
-use super::Descriptor;
+use super::{Descriptor, parsed};
 use crate::event::TimeMs;
 
 pub const DESCRIPTOR: Descriptor = Descriptor {
     id: 1,
     name: "anomaly",
     purpose: "scores every payment and raises alerts on those that stand out",
+    memory_bytes_max: 13,
     version: 2,
     customer: |config| Box::new(customer::Anomaly::new(&config.anomaly)),
-    market: |config| Box::new(market::EntityRisk::new(&config.anomaly)),
+    market: |config, _| Box::new(market::EntityRisk::new(&config.anomaly)),
 };
 
 /// The shared table of entity risk; see [`market`] for its numbers.
@@ -66,14 +67,11 @@ impl Default for Published {
 
 impl Published {
     pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        fn parsed<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
-            value.parse().map_err(|_| format!("{value:?} is no value of anomaly.{name}"))
-        }
         match name {
-            "enabled" => self.enabled = parsed(name, value)?,
-            "risk_min" => self.risk_min = parsed(name, value)?,
-            "cooldown_ms" => self.cooldown_ms = parsed(name, value)?,
-            "scores" => self.scores = parsed(name, value)?,
+            "enabled" => self.enabled = parsed("anomaly", name, value)?,
+            "risk_min" => self.risk_min = parsed("anomaly", name, value)?,
+            "cooldown_ms" => self.cooldown_ms = parsed("anomaly", name, value)?,
+            "scores" => self.scores = parsed("anomaly", name, value)?,
             _ => return Err(format!("there is no setting anomaly.{name}")),
         }
         Ok(())

@@ -1,10 +1,13 @@
 //! Packed facts and market ticks.
 
-use super::{RecordError, array, decode, number, string, unsigned};
+use super::{RecordError, array, decode_since, number, string, unsigned};
 use crate::codec::cursor::{Cursor, Fault};
 use crate::codec::encode::Writer;
 use crate::codec::schema::built_in::FACT;
 use crate::signal::fact::{Fact, FactRecord};
+
+/// The schema before there were facts of items, which stand last.
+const BEFORE_ITEMS: u32 = 9;
 
 /// Appends the value of the facts record to `out`.
 pub fn encode_fact(record: &FactRecord, out: &mut Vec<u8>) {
@@ -23,7 +26,7 @@ pub fn encode_fact(record: &FactRecord, out: &mut Vec<u8>) {
 
 /// The facts or the tick in a record's value.
 pub fn decode_fact(value: &[u8]) -> Result<FactRecord, RecordError> {
-    decode("facts", FACT, value, |cursor| match cursor.long()? {
+    decode_since("facts", BEFORE_ITEMS, FACT, value, |_, cursor| match cursor.long()? {
         content::PACKED => array(cursor, read_fact).map(FactRecord::Packed),
         content::TICK => Ok(FactRecord::Tick { time_ms: cursor.long()? }),
         _ => Err(Fault::malformed("a content that its schema does not have")),
@@ -41,6 +44,9 @@ mod branch {
     pub const PAYMENT: i64 = 0;
     pub const VERDICT: i64 = 1;
     pub const ENTITY_VERDICT: i64 = 2;
+    pub const ITEM: i64 = 3;
+    pub const PAIR: i64 = 4;
+    pub const POPULAR: i64 = 5;
 }
 
 fn write_fact(writer: &mut Writer<'_>, fact: &Fact) {
@@ -64,6 +70,30 @@ fn write_fact(writer: &mut Writer<'_>, fact: &Fact) {
             writer.long(*time_ms);
             writer.boolean(*fraud);
         }
+        Fact::Item { item, time_ms, before } => {
+            writer.long(branch::ITEM);
+            writer.text(item);
+            writer.long(*time_ms);
+            writer.array(before, |writer, (hash, place)| {
+                writer.long(*hash);
+                writer.long(*place);
+            });
+        }
+        Fact::Pair { left, right, place, time_ms } => {
+            writer.long(branch::PAIR);
+            writer.long(*left);
+            writer.long(*right);
+            writer.long(*place);
+            writer.long(*time_ms);
+        }
+        Fact::Popular { partition, items } => {
+            writer.long(branch::POPULAR);
+            writer.long(*partition);
+            writer.array(items, |writer, (hash, weight)| {
+                writer.long(*hash);
+                writer.double(*weight);
+            });
+        }
     }
 }
 
@@ -81,6 +111,21 @@ fn read_fact(cursor: &mut Cursor<'_>) -> Result<Fact, Fault> {
         branch::ENTITY_VERDICT => {
             Fact::EntityVerdict { entity: string(cursor)?, time_ms: cursor.long()?, fraud: cursor.boolean()? }
         }
+        branch::ITEM => Fact::Item {
+            item: string(cursor)?,
+            time_ms: cursor.long()?,
+            before: array(cursor, |cursor| Ok((number(cursor)?, number(cursor)?)))?,
+        },
+        branch::PAIR => Fact::Pair {
+            left: number(cursor)?,
+            right: number(cursor)?,
+            place: number(cursor)?,
+            time_ms: cursor.long()?,
+        },
+        branch::POPULAR => Fact::Popular {
+            partition: number(cursor)?,
+            items: array(cursor, |cursor| Ok((number(cursor)?, cursor.double()?)))?,
+        },
         _ => return Err(Fault::malformed("a fact that its schema does not have")),
     })
 }

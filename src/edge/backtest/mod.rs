@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use report::Outcome;
+use service::RecordPlace;
 pub use service::{Counts, Service};
 
 use crate::config::{Legitimate, Mapping};
@@ -18,6 +19,7 @@ use crate::edge::log::LogError;
 use crate::edge::shard::ShardError;
 use crate::event::{Event, TimeMs};
 use crate::measure::labels::Labels;
+use crate::measure::lists::Lists;
 use crate::measure::prequential::Prequential;
 use crate::measure::rows::{LeftOut, Mapped, verdict};
 use source::Source;
@@ -65,6 +67,8 @@ pub fn run(
         delay_ms: mapping.label.as_ref().map_or(0, |label| milliseconds(label.delay)),
         legitimate: mapping.label.as_ref().is_none_or(|label| label.legitimate == Legitimate::Arrive),
         prequential: Prequential::default(),
+        lists: Lists::default(),
+        taken: Vec::new(),
         service: None,
         partitions,
         now_ms: TimeMs::MIN,
@@ -84,6 +88,9 @@ struct Feeder {
     delay_ms: TimeMs,
     legitimate: bool,
     prequential: Prequential,
+    lists: Lists,
+    /// Of the chunk at hand.
+    taken: Vec<Taken>,
     /// From the first event on.
     service: Option<Service>,
     partitions: u32,
@@ -92,6 +99,14 @@ struct Feeder {
     chunk_began_ms: TimeMs,
     chunk_events: usize,
     events: u64,
+}
+
+/// An event with items, and the place of its record.
+struct Taken {
+    source: RecordPlace,
+    customer: Option<String>,
+    items: Vec<String>,
+    time_ms: TimeMs,
 }
 
 impl Feeder {
@@ -151,7 +166,10 @@ impl Feeder {
             Some(service) => service,
             None => self.service.insert(Service::start(self.now_ms, self.partitions)?),
         };
-        service.feed(event, self.now_ms)?;
+        let source = service.feed(event, self.now_ms)?;
+        let items: Vec<String> = event.taken().into_iter().map(str::to_owned).collect();
+        let customer = event.customer().map(str::to_owned);
+        self.taken.push(Taken { source, customer, items, time_ms });
         self.chunk_events += 1;
         self.events += 1;
         Ok(())
@@ -159,8 +177,18 @@ impl Feeder {
 
     fn catch_up(&mut self) -> Result<(), BacktestError> {
         self.chunk_events = 0;
-        let Feeder { service: Some(service), prequential, now_ms, .. } = self else { return Ok(()) };
-        service.catch_up(*now_ms, &mut |event_id, value| prequential.score(event_id, value))?;
+        let Feeder { service: Some(service), prequential, lists, taken, now_ms, .. } = self else {
+            return Ok(());
+        };
+        let mut made =
+            service.catch_up(*now_ms, &mut |event_id, value| prequential.score(event_id, value))?;
+        for Taken { source, customer, items, time_ms } in taken.drain(..) {
+            let items: Vec<&str> = items.iter().map(String::as_str).collect();
+            lists.taken(customer.as_deref(), &items, time_ms);
+            if let Some(list) = made.remove(&source) {
+                lists.list(&list.customer, list.items);
+            }
+        }
         Ok(())
     }
 
@@ -172,6 +200,7 @@ impl Feeder {
             left_out: self.left_out,
             counts: self.service.as_mut().map(Service::counts).unwrap_or_default(),
             prequential: self.prequential,
+            lists: self.lists,
             service: self.service,
         }
     }

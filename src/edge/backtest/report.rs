@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Counts, Service};
 use crate::customer::Customer;
 use crate::event::Reject;
+use crate::measure::lists::{Lists, Tally};
 use crate::measure::prequential::{BASELINES, Prequential, Rating};
 use crate::measure::rows::LeftOut;
 
@@ -25,6 +26,7 @@ pub struct Outcome {
     pub left_out: BTreeMap<LeftOut, u64>,
     pub counts: Counts,
     pub prequential: Prequential,
+    pub lists: Lists,
     /// None where there was no event.
     pub service: Option<Service>,
 }
@@ -57,6 +59,10 @@ impl Outcome {
                 "anomaly": {
                     "learners": { "default": rated(&self.prequential.published()) },
                     "baselines": baselines,
+                },
+                "recommend": {
+                    "learners": tallies(self.lists.published()),
+                    "baselines": tallies(self.lists.baselines()),
                 },
             },
         })
@@ -129,6 +135,7 @@ impl Outcome {
             self.left_out.iter().map(|(why, count)| line(format!("rows left out: {}", why.name()), count)),
         );
         table(out, &["WHAT", "COUNT"], &rows)?;
+        self.print_lists(out, table)?;
         let published = self.prequential.published();
         if published.n == 0 {
             return Ok(());
@@ -137,6 +144,21 @@ impl Outcome {
         let rows = std::iter::once(("default", published)).chain(self.baselines());
         let rows: Vec<Vec<String>> = rows.map(|(name, rating)| shown(name, &rating)).collect();
         table(out, &["ANOMALY", "N", "FRAUDS", "AUC", "AVERAGE PRECISION", "CARD PRECISION 100"], &rows)
+    }
+
+    fn print_lists(&self, out: &mut dyn Write, table: Table) -> io::Result<()> {
+        if self.lists.published().next().is_none() {
+            return Ok(());
+        }
+        writeln!(out)?;
+        let share = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
+        let rows = self.lists.published().chain(self.lists.baselines());
+        let rows: Vec<Vec<String>> = rows
+            .map(|(name, tally)| {
+                vec![name.to_owned(), tally.n.to_string(), share(tally.hit_rate()), share(tally.mrr())]
+            })
+            .collect();
+        table(out, &["RECOMMEND", "N", "HIT RATE 10", "MRR 10"], &rows)
     }
 
     fn events_per_second(&self) -> f64 {
@@ -152,6 +174,12 @@ impl Outcome {
     fn baselines(&self) -> impl Iterator<Item = (&'static str, Rating)> {
         BASELINES.iter().enumerate().map(|(number, name)| (*name, self.prequential.baseline(number)))
     }
+}
+
+fn tallies<'a>(of: impl Iterator<Item = (&'a str, &'a Tally)>) -> Map<String, Value> {
+    let shown =
+        |tally: &Tally| json!({ "n": tally.n, "hit_rate_10": tally.hit_rate(), "mrr_10": tally.mrr() });
+    of.map(|(name, tally)| (name.to_owned(), shown(tally))).collect()
 }
 
 fn rated(rating: &Rating) -> Value {

@@ -4,6 +4,7 @@
 //! customer stage, those of the market stage that follow from it, the rows that come back. So what a
 //! chunk causes is seen by the next one, and by no event of its own. What was consumed is deleted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::edge::shard::wire::{Wire, partition_of};
 use crate::edge::shard::{Clock, Environment, ShardConfig, ShardError, Stage};
 use crate::engine;
 use crate::engine::snapshot::Snapshot;
-use crate::event::{Event, Input, Reject, TimeMs};
+use crate::event::{Event, Input, Reject, TimeMs, item_hash};
 use crate::signal::Topic;
 
 /// Rows of shared tables at most.
@@ -45,7 +46,7 @@ pub struct Service {
     market: Side<MarketStage<SimLog>>,
     shared: SharedReader<SimLog>,
     epochs: Arc<Shared>,
-    scores: SimReader,
+    outputs: SimReader,
     partitions: u32,
     chunks: u64,
     alerts: u64,
@@ -94,6 +95,35 @@ pub struct Counts {
     pub state_bytes: usize,
 }
 
+/// Input, partition and offset of a record.
+pub type RecordPlace = (usize, u32, u64);
+
+/// A published list: hash and source of each item.
+pub struct Made {
+    pub customer: String,
+    pub items: Vec<(u32, String)>,
+}
+
+#[derive(Deserialize)]
+struct ListJson {
+    customer: String,
+    source: SourceJson,
+    items: Vec<ItemJson>,
+}
+
+#[derive(Deserialize)]
+struct SourceJson {
+    input: String,
+    partition: u32,
+    offset: u64,
+}
+
+#[derive(Deserialize)]
+struct ItemJson {
+    item: String,
+    source: String,
+}
+
 /// As much of a score as is looked at.
 #[derive(Deserialize)]
 struct Scored<'a> {
@@ -128,9 +158,10 @@ impl Service {
             config: Arc::new(shard_config(partitions)),
             engine: Arc::new(engine::Config::default()),
         };
-        let mut scores = log.reader()?;
-        let places: Vec<(Place, u64)> = (0..partitions).map(|p| (Place::new(Topic::Scores, p), 0)).collect();
-        scores.assign(&places)?;
+        let mut outputs = log.reader()?;
+        let topics = [Topic::Scores, Topic::Recommendations];
+        let of = |topic| (0..partitions).map(move |p| (Place::new(topic, p), 0));
+        outputs.assign(&topics.into_iter().flat_map(of).collect::<Vec<(Place, u64)>>())?;
         let mut service = Service {
             shared: SharedReader::new(&log, Arc::clone(&environment.wire), Arc::clone(&epochs))?,
             customer: Side::new(CustomerStage::new(environment.clone(), None), &log)?,
@@ -138,7 +169,7 @@ impl Service {
             log,
             clock,
             epochs,
-            scores,
+            outputs,
             partitions,
             chunks: 0,
             alerts: 0,
@@ -154,11 +185,11 @@ impl Service {
         Err(hangs("the partitions do not come live"))
     }
 
-    /// Writes an event to its input at `now_ms`, which must not fall.
+    /// Writes an event to its input at `now_ms`, which must not fall. The place of its record.
     ///
     /// # Errors
     /// When the log refuses the record for its size.
-    pub fn feed(&mut self, event: &Event<'_>, now_ms: TimeMs) -> Result<(), LogError> {
+    pub fn feed(&mut self, event: &Event<'_>, now_ms: TimeMs) -> Result<RecordPlace, LogError> {
         let (input, schema) = match event {
             Event::Purchase(_) => (Input::Purchases, built_in::PURCHASE),
             Event::Engagement(_) => (Input::Engagements, built_in::ENGAGEMENT),
@@ -168,15 +199,20 @@ impl Service {
         encode_event(event, Some(schema), &mut self.buffer);
         let key = event.key();
         let place = Place::new(input.into(), partition_of(key, self.partitions));
-        self.log.append_record(place, Some(key.as_bytes()), Some(&self.buffer), now_ms)?;
-        Ok(())
+        let offset = self.log.append_record(place, Some(key.as_bytes()), Some(&self.buffer), now_ms)?;
+        Ok((input.index(), place.partition, offset))
     }
 
-    /// Works at `now_ms` until nothing is left to do, and hands over each anomaly score: event, value.
+    /// Works at `now_ms` until nothing is left to do, and hands over each anomaly score: event, value. The
+    /// lists published meanwhile, by the record that caused each.
     ///
     /// # Errors
     /// When the service stops.
-    pub fn catch_up(&mut self, now_ms: TimeMs, scored: &mut dyn FnMut(&str, f64)) -> Result<(), ShardError> {
+    pub fn catch_up(
+        &mut self,
+        now_ms: TimeMs,
+        scored: &mut dyn FnMut(&str, f64),
+    ) -> Result<BTreeMap<RecordPlace, Made>, ShardError> {
         let passed_ms = now_ms.saturating_sub(self.clock.now_ms()).max(0);
         self.log.advance(passed_ms.unsigned_abs());
         self.clock.0.store(self.log.now_ms(), Ordering::Relaxed);
@@ -187,8 +223,14 @@ impl Service {
                 return Err(hangs("the service does not come to rest"));
             }
         }
-        while self.scores.poll(Duration::ZERO, &mut |record| {
-            let score: Option<Scored<'_>> = record.value.and_then(|value| serde_json::from_slice(value).ok());
+        let mut made = BTreeMap::new();
+        while self.outputs.poll(Duration::ZERO, &mut |record| {
+            let value = record.value.unwrap_or_default();
+            if record.place.topic == Topic::Recommendations {
+                made.extend(read_list(value));
+                return;
+            }
+            let score: Option<Scored<'_>> = serde_json::from_slice(value).ok();
             if let Some(Scored { analysis, event_id: Some(event_id), value }) = score
                 && analysis == anomaly::DESCRIPTOR.name
             {
@@ -200,7 +242,7 @@ impl Service {
         if self.chunks.is_multiple_of(CHUNKS_KEPT) {
             self.forget()?;
         }
-        Ok(())
+        Ok(made)
     }
 
     /// What it holds now.
@@ -249,7 +291,7 @@ impl Service {
                 self.log.delete_before(place, next)?;
             }
         }
-        let read = [Topic::Models, Topic::Alerts, Topic::Scores, Topic::DeadLetters];
+        let read = [Topic::Models, Topic::Alerts, Topic::Scores, Topic::DeadLetters, Topic::Recommendations];
         for topic in read {
             for partition in 0..self.log.partitions(topic)?.unwrap_or(0) {
                 let place = Place::new(topic, partition);
@@ -283,6 +325,13 @@ impl<S: Stage<SimLog>> Side<S> {
         }
         Err(hangs("a transaction does not end"))
     }
+}
+
+fn read_list(value: &[u8]) -> Option<(RecordPlace, Made)> {
+    let ListJson { customer, source, items } = serde_json::from_slice(value).ok()?;
+    let input = Input::ALL.into_iter().find(|input| input.name() == source.input)?;
+    let items = items.into_iter().map(|item| (item_hash(&item.item), item.source)).collect();
+    Some(((input.index(), source.partition, source.offset), Made { customer, items }))
 }
 
 fn hangs(what: &str) -> ShardError {

@@ -11,6 +11,8 @@ use crate::event::{Input, Reject, TimeMs};
 
 /// Values of the label `lane`.
 pub const LANES: [&str; 2] = ["exact", "fast"];
+/// In the order in which shards count them.
+pub const RESULTS: [&str; 2] = ["miss", "hit"];
 
 /// All families, some of them without a series.
 pub fn of(state: &State, now_ms: TimeMs) -> Vec<MetricFamily> {
@@ -148,6 +150,14 @@ fn analyses(state: &State) -> Vec<MetricFamily> {
     for (analysis, count) in sum_by_name(&stages, |stats| &stats.scores) {
         scores.count(&[analysis], count);
     }
+    let mut lists = Family::new(&table::LISTS);
+    lists.count(&[], stages.iter().map(|stats| stats.recommendations).sum());
+    let mut rated = Family::new(&table::LISTS_RATED);
+    for (source, counts) in &state.customer.hits {
+        for (result, count) in RESULTS.iter().zip(counts) {
+            rated.count(&[source, result], *count);
+        }
+    }
     let mut decisions = Family::new(&table::DECISIONS);
     for (analysis, count) in sum_by_name(&stages, |stats| &stats.decisions) {
         decisions.count(&[analysis], count);
@@ -164,7 +174,7 @@ fn analyses(state: &State) -> Vec<MetricFamily> {
         }
         labels.count(&[analysis], quality.labels);
     }
-    [alerts, scores, decisions, auc, average_precision, labels].map(Family::done).to_vec()
+    [alerts, scores, lists, rated, decisions, auc, average_precision, labels].map(Family::done).to_vec()
 }
 
 fn sum_by_name(

@@ -18,6 +18,7 @@ use prometheus::process_collector::ProcessCollector;
 pub use stats::{CommitPhase, Latency, Outcome, ShardStats};
 pub use table::{Kind, Metric, PROCESS, TABLE, markdown};
 
+use crate::analysis::recommend;
 use crate::edge::log::Group;
 use crate::edge::version::Version;
 use crate::event::{Input, Reject, TimeMs};
@@ -152,6 +153,8 @@ fn label_values() -> Vec<(&'static str, String)> {
         ("phase", join(&CommitPhase::ALL.map(CommitPhase::name))),
         ("outcome", join(&Outcome::ALL.map(Outcome::name))),
         ("lane", join(&families::LANES)),
+        ("source", format!("`all`, {}", join(&recommend::SOURCES))),
+        ("result", join(&families::RESULTS)),
         ("partition", "the partitions this process owns".to_string()),
         ("analysis", "the analyses that are enabled".to_string()),
         ("section", "the sections of a snapshot".to_string()),

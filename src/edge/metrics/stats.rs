@@ -38,6 +38,9 @@ pub struct ShardStats {
     pub alerts_fast: BTreeMap<&'static str, u64>,
     /// Scores published, by analysis.
     pub scores: BTreeMap<&'static str, u64>,
+    /// Lists published; and of those that customers took something after, by source: misses, hits.
+    pub recommendations: u64,
+    pub hits: BTreeMap<&'static str, [u64; 2]>,
     /// Decisions written to the journal, by analysis.
     pub decisions: BTreeMap<&'static str, u64>,
     /// Things dropped because a cap was reached, by what was dropped: "customers", "waiting_payments".
@@ -114,6 +117,8 @@ impl ShardStats {
             alerts: BTreeMap::new(),
             alerts_fast: BTreeMap::new(),
             scores: BTreeMap::new(),
+            recommendations: 0,
+            hits: BTreeMap::new(),
             decisions: BTreeMap::new(),
             evictions: BTreeMap::new(),
         }
@@ -153,6 +158,10 @@ impl ShardStats {
         self.facts += other.facts;
         self.journal_entries += other.journal_entries;
         self.restores += other.restores;
+        self.recommendations += other.recommendations;
+        for (source, counts) in &other.hits {
+            add_each(self.hits.entry(source).or_default(), counts);
+        }
         self.hash_mismatches += other.hash_mismatches;
         for (mine, theirs) in self.decode.iter_mut().zip(&other.decode) {
             mine.add(theirs);

@@ -100,6 +100,10 @@ table! {
         "Alerts published, in the exact and in the fast lane.";
     SCORES: Counter "scores_total" "scores" ["analysis"]
         "Scores published.";
+    LISTS: Counter "recommendations_total" "lists" []
+        "Lists of recommendations published.";
+    LISTS_RATED: Counter "recommendations_rated_total" "events" ["source", "result"]
+        "Events with items of customers who had been given a list, by whether it held one of them.";
     DECISIONS: Counter "decisions_total" "decisions" ["analysis"]
         "Decisions written to the journal.";
     AUC: Gauge "prequential_auc_ratio" "ratio" ["analysis"]

@@ -62,7 +62,7 @@ fn record_bytes(topic: Topic, dead_letter_raw_bytes: u64) -> usize {
     // Beside its raw bytes a dead letter holds 1 KiB of the key and where it came from.
     const LETTER: usize = 64 << 10;
     match topic {
-        Topic::Alerts | Topic::AlertsFast | Topic::Scores => SIGNAL,
+        Topic::Alerts | Topic::AlertsFast | Topic::Scores | Topic::Recommendations => SIGNAL,
         Topic::DeadLetters => {
             usize::try_from(dead_letter_raw_bytes).unwrap_or(usize::MAX).saturating_add(LETTER)
         }
@@ -179,6 +179,7 @@ mod tests {
         }
         let said = faults(&plan, &all, 0);
         assert!(said.len() == 1 && said[0].contains("max.message.bytes is 4096"), "{said:?}");
+        let mut all: Vec<TopicFacts> = plan.iter().map(facts).collect();
         all[0].partitions = Some(3);
         all[1].partitions = None;
         let said = faults(&plan, &all, 0);

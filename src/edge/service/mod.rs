@@ -185,8 +185,7 @@ impl Service {
         let patience = Instant::now() + config.kafka.connect_timeout;
         patiently(patience, stop, || guards::topics(&log, config))?;
         let models = patiently(patience, stop, || Ok(log.partitions(Topic::Models)?))?.unwrap_or(1);
-        let rows_max =
-            engine.analysis.anomaly.entities_max as usize * config.topics.market_partitions() as usize;
+        let rows_max = engine.analysis.rows_max() * config.topics.market_partitions() as usize;
         // What control does not say has the same value in every instance, whatever its file says.
         let shared = Arc::new(Shared::new(Epoch::new(Default::default(), models, rows_max)));
         let new_reader = || Ok(SharedReader::new(&log, Arc::clone(&wire), Arc::clone(&shared))?);

@@ -13,7 +13,7 @@ use crate::{analysis, engine};
 
 /// The settings that shape state, as the engine takes them.
 pub fn engine(config: &Config) -> engine::Config {
-    let (engine, anomaly) = (&config.engine, &config.analysis.anomaly);
+    let (engine, anomaly, recommend) = (&config.engine, &config.analysis.anomaly, &config.analysis.recommend);
     let mut fold = engine::Config {
         lateness_ms: millis(engine.lateness),
         time_min_ms: engine.event_time_min_ms,
@@ -25,18 +25,25 @@ pub fn engine(config: &Config) -> engine::Config {
     };
     fold.analysis.anomaly.entity_half_life_ms = millis(anomaly.entity_risk_half_life);
     fold.analysis.anomaly.waiting_max = anomaly.waiting_payments_max;
+    fold.analysis.recommend.half_life_ms = millis(recommend.half_life);
+    fold.analysis.recommend.items_max = recommend.items_max;
     fold
 }
 
 /// The settings that change what is published: what the first instance writes to control.
 pub fn published(config: &Config) -> analysis::Published {
-    let anomaly = &config.analysis.anomaly;
+    let (anomaly, recommend) = (&config.analysis.anomaly, &config.analysis.recommend);
     analysis::Published {
         anomaly: analysis::anomaly::Published {
             enabled: anomaly.enabled,
             risk_min: anomaly.alert_risk_min,
             cooldown_ms: millis(anomaly.alert_cooldown),
             scores: anomaly.publish_scores,
+        },
+        recommend: analysis::recommend::Published {
+            enabled: recommend.enabled,
+            items: recommend.list_items,
+            interval_ms: millis(recommend.list_interval),
         },
     }
 }

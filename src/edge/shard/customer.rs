@@ -78,6 +78,7 @@ impl<L: Log> CustomerStage<L> {
         match signal {
             Signal::Alert(_) => *stats.alerts.entry(anomaly::DESCRIPTOR.name).or_default() += 1,
             Signal::Score(_) => *stats.scores.entry(anomaly::DESCRIPTOR.name).or_default() += 1,
+            Signal::Recommendation(_) => stats.recommendations += 1,
             Signal::DeadLetter(_) => {}
         }
         if let (Signal::Alert(_), Some(fast)) = (signal, &mut self.fast) {
@@ -191,6 +192,10 @@ impl<L: Log> Stage<L> for CustomerStage<L> {
             self.emit(&signal, partition, now_ms, part, stats);
         }
         output.facts.drain(..).for_each(|fact| part.fact(fact));
+        for hit in output.hits.drain(..) {
+            let counts = stats.hits.entry(hit.source).or_default();
+            counts[usize::from(hit.hit)] += 1;
+        }
         self.output = output;
         part.applied += 1;
         part.written_ms.push(record.timestamp_ms);

@@ -3,18 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::Item;
+use crate::math::recent::Recent;
 
 /// Weight of a pair as seen from its right item: what led here is a weaker hint of what comes next than what
 /// came next. 0.15 to 0.5 were about level on four data sets; 0 and 1 were worse.
 const BACKWARD: f32 = 0.3;
 
-/// The last 10 different items of a session, or of a customer. 44 bytes.
+/// The last 10 different items of a session, or of a customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Context {
-    /// Nearest first.
-    items: [Item; Context::LENGTH],
-    len: u8,
-}
+pub struct Context(Recent);
 
 /// A bit of evidence that `right` belongs after `left`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -25,13 +22,30 @@ pub struct Pair {
     pub weight: f32,
 }
 
+impl Pair {
+    /// For the item that stood at `place` when `right` was taken.
+    pub fn forward(left: Item, right: Item, place: usize) -> Pair {
+        Pair { left, right, weight: Context::weight(place) }
+    }
+
+    /// For the item just taken: what led to it, for the part [`BACKWARD`] of the weight the other way. None for an
+    /// item with itself, which has its pair already.
+    pub fn backward(item: Item, before: Item, place: usize) -> Option<Pair> {
+        (item != before).then(|| Pair {
+            left: item,
+            right: before,
+            weight: BACKWARD * Context::weight(place),
+        })
+    }
+}
+
 impl Context {
     /// Items remembered.
-    pub const LENGTH: usize = 10;
+    pub const LENGTH: usize = Recent::LENGTH;
 
     /// The items, nearest first.
     pub fn items(&self) -> &[Item] {
-        &self.items[..usize::from(self.len)]
+        self.0.items()
     }
 
     /// What the distance of an item weighs, in learning and in scoring: 1, 1/2, 1/3 and so on.
@@ -41,26 +55,24 @@ impl Context {
 
     /// The pairs that a new item makes with the items here, at most 20; to be asked for before [`Self::push`].
     ///
-    /// Each item here gets the new one as its right neighbour; the new item gets each of them as its own, for the
-    /// part [`BACKWARD`] of that. An item that comes again makes a pair with itself.
+    /// Each item here gets the new one as its right neighbour; the new item gets each of them as its own. An item
+    /// that comes again makes a pair with itself.
     pub fn pairs(&self, item: Item) -> impl Iterator<Item = Pair> + '_ {
-        self.items().iter().enumerate().flat_map(move |(position, &left)| {
-            let weight = Self::weight(position);
-            let forward = Pair { left, right: item, weight };
-            let backward = Pair { left: item, right: left, weight: BACKWARD * weight };
-            std::iter::once(forward).chain((left != item).then_some(backward))
+        self.items().iter().enumerate().flat_map(move |(place, &left)| {
+            let forward = Pair::forward(left, item, place);
+            std::iter::once(forward).chain(Pair::backward(item, left, place))
         })
     }
 
     /// Puts the item in front. It stands there once; of 11 items the furthest is forgotten.
     pub fn push(&mut self, item: Item) {
-        let place = self.items().iter().position(|known| *known == item);
-        let last = place.unwrap_or_else(|| {
-            self.len = (self.len + 1).min(Self::LENGTH as u8);
-            usize::from(self.len) - 1
-        });
-        self.items[..=last].rotate_right(1);
-        self.items[0] = item;
+        self.0.push(item);
+    }
+}
+
+impl From<Recent> for Context {
+    fn from(recent: Recent) -> Context {
+        Context(recent)
     }
 }
 

@@ -8,7 +8,9 @@ use habitue::event::{
 use habitue::signal::fact::{Fact, FactRecord};
 use habitue::signal::journal::{Decision, Entry, Positions, Step};
 use habitue::signal::model::Row;
-use habitue::signal::{Alert, DeadLetter, Reason, Score, Signal, SignalId, Source};
+use habitue::signal::{
+    Alert, DeadLetter, Reason, Recommendation, RecommendedItem, Score, Signal, SignalId, Source,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -138,7 +140,24 @@ pub fn signal() -> impl Strategy<Value = Signal> {
         alert().prop_map(Signal::Alert),
         score().prop_map(Signal::Score),
         dead_letter().prop_map(Signal::DeadLetter),
+        recommendation().prop_map(Signal::Recommendation),
     ]
+}
+
+fn recommendation() -> impl Strategy<Value = Recommendation> {
+    let item = (words(), number(), words(), words());
+    let item = item.prop_map(|(item, score, source, reason)| RecommendedItem { item, score, source, reason });
+    let ids = (any::<u128>(), words(), time(), source());
+    (ids, 0..=i64::MAX as u64, vec(item, 0..4)).prop_map(
+        |((id, customer, time_ms, source), version, items)| Recommendation {
+            id: SignalId(id),
+            customer,
+            time_ms,
+            source,
+            version,
+            items,
+        },
+    )
 }
 
 fn alert() -> impl Strategy<Value = Alert> {
@@ -220,20 +239,31 @@ pub fn entry() -> impl Strategy<Value = Entry> {
 }
 
 pub fn fact_record() -> impl Strategy<Value = FactRecord> {
-    let fact = prop_oneof![
-        (any::<u64>(), time(), any::<u16>(), vec(words(), 0..3))
-            .prop_map(|(event, time_ms, risk, entities)| Fact::Payment { event, time_ms, risk, entities }),
-        (any::<u64>(), time(), any::<bool>()).prop_map(|(event, time_ms, fraud)| Fact::Verdict {
-            event,
-            time_ms,
-            fraud
-        }),
-        (words(), time(), any::<bool>()).prop_map(|(entity, time_ms, fraud)| Fact::EntityVerdict {
-            entity,
-            time_ms,
-            fraud
-        }),
-    ];
+    let fact =
+        prop_oneof![
+            (any::<u64>(), time(), any::<u16>(), vec(words(), 0..3)).prop_map(
+                |(event, time_ms, risk, entities)| Fact::Payment { event, time_ms, risk, entities }
+            ),
+            (any::<u64>(), time(), any::<bool>()).prop_map(|(event, time_ms, fraud)| Fact::Verdict {
+                event,
+                time_ms,
+                fraud
+            }),
+            (words(), time(), any::<bool>()).prop_map(|(entity, time_ms, fraud)| Fact::EntityVerdict {
+                entity,
+                time_ms,
+                fraud
+            }),
+            (words(), time(), vec(any::<(u32, u8)>(), 0..4)).prop_map(|(item, time_ms, before)| Fact::Item {
+                item,
+                time_ms,
+                before
+            }),
+            (any::<(u32, u32)>(), any::<u8>(), time())
+                .prop_map(|((left, right), place, time_ms)| Fact::Pair { left, right, place, time_ms }),
+            (0..1024_u32, vec((any::<u32>(), number()), 0..4))
+                .prop_map(|(partition, items)| Fact::Popular { partition, items }),
+        ];
     prop_oneof![
         vec(fact, 0..9).prop_map(FactRecord::Packed),
         time().prop_map(|time_ms| FactRecord::Tick { time_ms }),
@@ -241,8 +271,9 @@ pub fn fact_record() -> impl Strategy<Value = FactRecord> {
 }
 
 pub fn row() -> impl Strategy<Value = Row> {
-    (words(), words(), any::<u64>(), time(), vec(number(), 0..9))
-        .prop_map(|(table, key, version, time_ms, numbers)| Row { table, key, version, time_ms, numbers })
+    (words(), words(), any::<u64>(), time(), vec(number(), 0..9), words()).prop_map(
+        |(table, key, version, time_ms, numbers, text)| Row { table, key, version, time_ms, numbers, text },
+    )
 }
 
 pub fn control() -> impl Strategy<Value = Control> {

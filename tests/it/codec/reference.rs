@@ -8,7 +8,7 @@ use habitue::event::{Control, Engagement, Event, Feedback, Purchase, Verdict};
 use habitue::signal::fact::{Fact, FactRecord};
 use habitue::signal::journal::{Decision, Entry, Step};
 use habitue::signal::model::Row;
-use habitue::signal::{Alert, DeadLetter, Reason, Score, Signal, Source};
+use habitue::signal::{Alert, DeadLetter, Reason, Recommendation, Score, Signal, Source};
 
 /// The current schema of that file in `schemas/`.
 pub fn schema(name: &str) -> Schema {
@@ -156,6 +156,7 @@ pub fn signal(signal: &Signal) -> Value {
         Signal::Alert(alert) => self::alert(alert),
         Signal::Score(score) => self::score(score),
         Signal::DeadLetter(letter) => dead_letter(letter),
+        Signal::Recommendation(list) => recommendation(list),
     }
 }
 
@@ -188,6 +189,26 @@ fn score(score: &Score) -> Value {
         ("band", string(&score.band)),
         ("version", bits(score.version)),
         ("reasons", Value::Array(score.reasons.iter().map(reason).collect())),
+    ])
+}
+
+fn recommendation(list: &Recommendation) -> Value {
+    let item = |(at, item): (usize, &habitue::signal::RecommendedItem)| {
+        record([
+            ("item", string(&item.item)),
+            ("rank", Value::Int(at as i32 + 1)),
+            ("score", Value::Double(item.score)),
+            ("source", string(&item.source)),
+            ("reason", string(&item.reason)),
+        ])
+    };
+    record([
+        ("id", string(&format!("{:032x}", list.id.0))),
+        ("customer", string(&list.customer)),
+        ("time_ms", Value::TimestampMillis(list.time_ms)),
+        ("source", source(list.source)),
+        ("version", bits(list.version)),
+        ("items", Value::Array(list.items.iter().enumerate().map(item).collect())),
     ])
 }
 
@@ -303,6 +324,41 @@ fn fact(fact: &Fact) -> Value {
                 ("fraud", Value::Boolean(*fraud)),
             ]),
         ),
+        Fact::Item { item, time_ms, before } => {
+            let one = |(hash, place): &(u32, u8)| {
+                let place = Value::Int((*place).into());
+                record([("item_hash", Value::Long((*hash).into())), ("place", place)])
+            };
+            branch(
+                3,
+                record([
+                    ("item", string(item)),
+                    ("time_ms", Value::TimestampMillis(*time_ms)),
+                    ("before", Value::Array(before.iter().map(one).collect())),
+                ]),
+            )
+        }
+        Fact::Pair { left, right, place, time_ms } => branch(
+            4,
+            record([
+                ("left", Value::Long((*left).into())),
+                ("right", Value::Long((*right).into())),
+                ("place", Value::Int((*place).into())),
+                ("time_ms", Value::TimestampMillis(*time_ms)),
+            ]),
+        ),
+        Fact::Popular { partition, items } => {
+            let one = |(hash, weight): &(u32, f64)| {
+                record([("item_hash", Value::Long((*hash).into())), ("weight", Value::Double(*weight))])
+            };
+            branch(
+                5,
+                record([
+                    ("partition", Value::Int(*partition as i32)),
+                    ("items", Value::Array(items.iter().map(one).collect())),
+                ]),
+            )
+        }
     }
 }
 
@@ -313,6 +369,7 @@ pub fn row(row: &Row) -> Value {
         ("version", bits(row.version)),
         ("time_ms", Value::TimestampMillis(row.time_ms)),
         ("numbers", Value::Array(row.numbers.iter().copied().map(Value::Double).collect())),
+        ("text", string(&row.text)),
     ])
 }
 

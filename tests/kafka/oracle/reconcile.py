@@ -93,6 +93,7 @@ class Expected:
         self._seen = set()
         self.offsets = collections.defaultdict(list)  # (topic, partition): offsets, ascending
         self.bad = {}  # (topic, partition, offset): reason
+        self.applied = {}  # (topic, partition, offset): customer, None of a guest
         self.scored = {}  # event id: (customer or, of a guest, order; amount, partition, offset)
         self.totals = {}  # customer: [purchases, refunds, amount, engagements, first, last]
         self.feedbacks = collections.Counter()
@@ -116,6 +117,7 @@ class Expected:
             return
         self._seen.add(name)
         self.counts[f"applied {topic}"] += 1
+        self.applied[place] = record["customer"]
         getattr(self, "_" + topic)(partition, offset, record)
 
     def _purchases(self, partition, offset, record):
@@ -233,6 +235,24 @@ def check_alerts(differences, scored, alerts):
     unique(differences, "alert ids", [alert["id"] for alert in alerts])
 
 
+def check_recommendations(differences, applied, lists):
+    """A list is caused by a record of its customer, one at most, and names no item twice."""
+    faults = []
+    causes = collections.Counter()
+    for made in lists:
+        source = made["source"]
+        place = source["input"], source["partition"], source["offset"]
+        causes[place] += 1
+        if place not in applied or applied[place] != made["customer"]:
+            faults.append(f"{place}: a list for {made['customer']}, whose record it is not")
+        names = [item["item"] for item in made["items"]]
+        if not names or len(set(names)) < len(names) or [item["rank"] for item in made["items"]] != list(range(1, len(names) + 1)):
+            faults.append(f"{place}: items {names}")
+    faults += [f"{place}: {n} lists" for place, n in causes.items() if n > 1]
+    differences.compare("recommendations, one a record", len(lists), len(lists) - len(faults), faults)
+    unique(differences, "recommendation ids", [made["id"] for made in lists])
+
+
 def unique(differences, what, ids):
     repeated = [f"{name}: {n} times" for name, n in collections.Counter(ids).items() if n > 1]
     differences.compare(f"{what}, none twice", len(ids), len(set(ids)), repeated)
@@ -343,6 +363,7 @@ def main():
     check_journal(differences, expected.offsets, journal)
     check_scores(differences, expected.scored, [score for _, _, score in outputs["scores"]])
     check_alerts(differences, expected.scored, [alert for _, _, alert in outputs["alerts"]])
+    check_recommendations(differences, expected.applied, [made for _, _, made in outputs["recommendations"]])
     check_dead_letters(differences, expected.bad, letters)
     check_facts(differences, expected.scored, expected.counts["applied feedback"], [fact for _, _, fact in outputs["facts"]])
     if args.totals:

@@ -52,6 +52,7 @@ fn publish_risk(shop: &Shop) {
         version: 1,
         time_ms: shop.log.now_ms(),
         numbers: vec![0.95, 0.01, 19.0, 20.0],
+        text: String::new(),
     };
     let mut value = Vec::new();
     codec::encode_model(&row, &mut value);

@@ -128,7 +128,7 @@ impl Traffic {
             time_ms,
             kind,
             session: None,
-            item: Some("i1".into()),
+            item: Some(format!("i{}", self.dice.below(50)).into()),
             category: None,
             duration_seconds: Some(1.5),
             query: None,

@@ -1,0 +1,104 @@
+//! Recommendation: what a customer may want next.
+//!
+//! Three sources in one list: what others took after what the customer took last (item-to-item weights of all
+//! customers), what the customer buys again and again, and what is popular. The customer side tells the market
+//! stage what was taken after what, and makes lists of the rows that come back.
+
+mod customer;
+mod list;
+mod market;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Descriptor, parsed};
+use crate::event::TimeMs;
+
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    id: 2,
+    name: "recommend",
+    purpose: "lists what a customer may want next, with the reason for each item",
+    memory_bytes_max: 8 + 4 * ITEMS_MAX,
+    version: 1,
+    customer: |_| Box::new(customer::Recommend),
+    market: |config, partition| Box::new(market::ItemTables::new(&config.recommend, partition)),
+};
+
+/// The shared table of items, by [`item_key`]: the item's name as text; its prior, then hash and share of each
+/// neighbour in turn.
+pub const ITEMS: &str = "items";
+/// The shared table of what is popular: one row, [`POPULAR_KEY`], with hash and share of each item in turn.
+pub const POPULAR: &str = "popular";
+pub const POPULAR_KEY: &str = "all";
+
+/// Where a list's items come from; the order stands in customers' memory.
+pub const SOURCES: [&str; 3] = ["session", "repurchase", "popular"];
+
+/// Items of a list at most: so many fit into what is remembered of it.
+pub const ITEMS_MAX: usize = 10;
+
+/// The key of an item's row.
+pub fn item_key(hash: u32) -> String {
+    format!("{hash:08x}")
+}
+
+/// Settings that shape state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Half-life of what was taken after what.
+    pub half_life_ms: TimeMs,
+    /// Half-life of an item's popularity.
+    pub popular_half_life_ms: TimeMs,
+    /// Items kept by a market partition at most; the one that is taken least goes first.
+    pub items_max: u32,
+    /// Neighbours kept of each item, twice as many as are published.
+    pub neighbours_max: u32,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            half_life_ms: 60 * 86_400_000,
+            popular_half_life_ms: 7 * 86_400_000,
+            items_max: 100_000,
+            neighbours_max: 100,
+        }
+    }
+}
+
+/// Settings that change what is published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Published {
+    pub enabled: bool,
+    /// Items of a list, 1 to [`ITEMS_MAX`].
+    pub items: u16,
+    /// Between two lists of a customer, where neither a purchase nor a cart asks for one.
+    pub interval_ms: TimeMs,
+}
+
+impl Default for Published {
+    fn default() -> Published {
+        Published { enabled: true, items: 10, interval_ms: 30_000 }
+    }
+}
+
+impl Published {
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "enabled" => self.enabled = parsed("recommend", name, value)?,
+            "items" => self.items = parsed("recommend", name, value)?,
+            "interval_ms" => self.interval_ms = parsed("recommend", name, value)?,
+            _ => return Err(format!("there is no setting recommend.{name}")),
+        }
+        Ok(())
+    }
+
+    pub(super) fn entries(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("enabled", self.enabled.to_string()),
+            ("items", self.items.to_string()),
+            ("interval_ms", self.interval_ms.to_string()),
+        ]
+    }
+}
