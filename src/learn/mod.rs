@@ -12,6 +12,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub mod bg_nbd;
 pub mod gate;
 pub mod isolation_forest;
 pub mod scale;

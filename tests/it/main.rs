@@ -11,6 +11,8 @@ mod tidy;
 #[cfg(feature = "service")]
 mod backtest;
 #[cfg(feature = "service")]
+mod bg_nbd;
+#[cfg(feature = "service")]
 mod cli;
 #[cfg(feature = "service")]
 mod config;
