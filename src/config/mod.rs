@@ -36,6 +36,7 @@ pub use mapping::{
 pub use report::{Problem, Refusal};
 pub use service::{LogFormat, LogLevel, Logging, Service, Snapshots};
 pub use settings::PUBLISHED;
+pub use suggest::nearest;
 pub use topics::{Retention, Topics, Wire, WireForm};
 pub use units::{parse_moment, show_bytes, show_duration};
 

@@ -3,6 +3,8 @@
 pub mod backtest;
 pub mod cli;
 pub mod connect;
+pub mod csv_file;
+pub mod evaluate;
 pub mod http;
 pub mod kafka;
 pub mod log;

@@ -22,7 +22,7 @@ pub use isolation_forest::IsolationForest;
 pub use scale::{MinMaxScaler, StandardScaler};
 
 /// What every learner is: plain data that can be stored, copied and measured.
-pub trait Learner: Clone + Serialize + DeserializeOwned {
+pub trait Learner: Clone + Serialize + DeserializeOwned + 'static {
     /// Heap and own size now, in bytes.
     fn bytes(&self) -> usize;
     /// The bound that `bytes` never passes.
@@ -38,6 +38,21 @@ pub trait AnomalyDetector: Learner {
     fn learn_one(&mut self, x: &[f64]);
 }
 
+/// Learns from labelled rows how likely a row is a positive one.
+pub trait Classifier: Learner {
+    /// Probability of the positive class, in [0, 1]. NaN features are missing.
+    fn predict_one(&self, x: &[f64]) -> f64;
+    fn learn_one(&mut self, x: &[f64], y: bool);
+}
+
+/// Learns a number from rows that came with it.
+pub trait Regressor: Learner {
+    /// The expected target, finite. NaN features are missing.
+    fn predict_one(&self, x: &[f64]) -> f64;
+    /// A target that is not finite teaches nothing, and its row is not counted.
+    fn learn_one(&mut self, x: &[f64], y: f64);
+}
+
 /// Brings features to comparable ranges, by what it has learned of each so far.
 pub trait Scaler: Learner {
     /// Learn a row first and scale it then: a scaler has no label to leak, and the first rows need a range.
@@ -51,6 +66,8 @@ pub trait Scaler: Learner {
 /// by type, under the field's name, with a way to make one for a number of features and a seed.
 pub trait Visitor {
     fn anomaly_detector<D: AnomalyDetector>(&mut self, name: &'static str, make: fn(usize, u64) -> D);
+    fn classifier<C: Classifier>(&mut self, name: &'static str, make: fn(usize, u64) -> C);
+    fn regressor<R: Regressor>(&mut self, name: &'static str, make: fn(usize, u64) -> R);
     fn scaler<S: Scaler>(&mut self, name: &'static str, make: fn(usize, u64) -> S);
 }
 

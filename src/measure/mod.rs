@@ -1,7 +1,10 @@
-//! Prequential loops and metrics behind `backtest`, and the workloads of every speed figure.
+//! Prequential loops and metrics behind `backtest` and `evaluate`, and the workloads of every speed figure.
 
+pub mod classification;
 pub mod labels;
 pub mod prequential;
 pub mod ranking;
+pub mod regression;
 pub mod rows;
+pub mod table;
 pub mod workload;

@@ -1,6 +1,6 @@
 //! The learner contract, held against every learner in the registry.
 
-use habitue::learn::{AnomalyDetector, Learner, Scaler, Visitor, registry};
+use habitue::learn::{AnomalyDetector, Classifier, Learner, Regressor, Scaler, Visitor, registry};
 use habitue::math::rng::Rng;
 
 use crate::tabular::auc_and_average_precision;
@@ -160,6 +160,30 @@ impl Visitor for HoldToContract {
         planted_anomalies_stand_out(name, make);
     }
 
+    fn classifier<C: Classifier>(&mut self, name: &'static str, make: fn(usize, u64) -> C) {
+        self.names.push(name);
+        let answer = |classifier: &C, row: &[f64]| {
+            let probability = classifier.predict_one(row);
+            assert!((0.0..=1.0).contains(&probability), "{probability} for {row:?}");
+            vec![probability]
+        };
+        Contract { name, make, learn: |classifier, row| classifier.learn_one(row, says_yes(row)), answer }
+            .check();
+        a_planted_rule_is_learned(name, make);
+    }
+
+    fn regressor<R: Regressor>(&mut self, name: &'static str, make: fn(usize, u64) -> R) {
+        self.names.push(name);
+        let answer = |regressor: &R, row: &[f64]| {
+            let predicted = regressor.predict_one(row);
+            assert!(predicted.is_finite(), "{predicted} for {row:?}");
+            vec![predicted]
+        };
+        let learn = |regressor: &mut R, row: &[f64]| regressor.learn_one(row, number_of(row));
+        Contract { name, make, learn, answer }.check();
+        a_planted_line_is_learned(name, make);
+    }
+
     fn scaler<S: Scaler>(&mut self, name: &'static str, make: fn(usize, u64) -> S) {
         self.names.push(name);
         let answer = |scaler: &S, row: &[f64]| {
@@ -197,6 +221,59 @@ fn planted_anomalies_stand_out<D: AnomalyDetector>(name: &str, make: fn(usize, u
     labels.rotate_left(3_001);
     let (chance, _) = auc_and_average_precision(&scores, &labels);
     assert!((chance - 0.5).abs() < 0.15, "{name}: AUC {chance} under turned labels");
+}
+
+/// The label of the contract's rows: both classes, whatever the row.
+fn says_yes(row: &[f64]) -> bool {
+    row.first().is_some_and(|x| *x > 0.0)
+}
+
+/// The target of the contract's rows, some of it huge.
+fn number_of(row: &[f64]) -> f64 {
+    row.first().copied().filter(|x| x.is_finite()).unwrap_or(1e6)
+}
+
+/// Four rows in five follow the sign of a feature, a third of whose cells is missing. Scored before learning, the
+/// probabilities must rank, and be better than the share of positives; labels turned against the rows must say nothing.
+fn a_planted_rule_is_learned<C: Classifier>(name: &str, make: fn(usize, u64) -> C) {
+    for (is_turned, least, most) in [(false, 0.7, 0.9), (true, 0.4, 0.6)] {
+        let (mut classifier, mut rng) = (make(N_FEATURES, 6), Rng::seeded(&[6]));
+        let (mut scores, mut labels, mut loss, mut last) = (Vec::new(), Vec::new(), 0.0, false);
+        for _ in 0..6_000 {
+            let mut row = usual_row(&mut rng);
+            let planted = (row[2] > 0.0) == (rng.uniform() < 0.8);
+            if rng.below(3) == 0 {
+                row[2] = f64::NAN;
+            }
+            let label = if is_turned { last } else { planted };
+            last = planted;
+            let p = classifier.predict_one(&row);
+            loss -= (if label { p } else { 1.0 - p }).max(1e-15).ln() / 6_000.0;
+            scores.push(p);
+            labels.push(label);
+            classifier.learn_one(&row, label);
+        }
+        let (auc, _) = auc_and_average_precision(&scores, &labels);
+        assert!((least..most).contains(&auc), "{name}: AUC {auc} on a planted rule, turned: {is_turned}");
+        let most = if is_turned { 0.72 } else { 0.66 };
+        assert!(loss < most, "{name}: log loss {loss} on a planted rule, turned: {is_turned}");
+    }
+}
+
+/// A feature and noise: what is predicted before learning must explain most of the variance that can be.
+fn a_planted_line_is_learned<R: Regressor>(name: &str, make: fn(usize, u64) -> R) {
+    let (mut regressor, mut rng) = (make(N_FEATURES, 6), Rng::seeded(&[6]));
+    let (mut errors, mut squares) = (0.0, 0.0);
+    for i in 0..6_000 {
+        let row = usual_row(&mut rng);
+        let y = 100.0 + 10.0 * row[2] + rng.normal();
+        if i >= 1_000 {
+            errors += (regressor.predict_one(&row) - y).powi(2);
+            squares += (y - 100.0).powi(2);
+        }
+        regressor.learn_one(&row, y);
+    }
+    assert!(errors < 0.3 * squares, "{name}: {:.3} of the variance is left", errors / squares);
 }
 
 #[test]

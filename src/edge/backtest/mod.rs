@@ -6,16 +6,14 @@ mod service;
 mod source;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressStyle};
 
 pub use report::Outcome;
 pub use service::{Counts, Service};
-pub use source::Form;
 
 use crate::config::{Legitimate, Mapping};
+use crate::edge::csv_file::{Form, progress};
 use crate::edge::log::LogError;
 use crate::edge::shard::ShardError;
 use crate::event::{Event, TimeMs};
@@ -181,13 +179,4 @@ impl Feeder {
 
 fn milliseconds(duration: Duration) -> TimeMs {
     TimeMs::try_from(duration.as_millis()).unwrap_or(TimeMs::MAX)
-}
-
-/// By bytes of the files, on standard error where that is a terminal.
-fn progress(files: &[PathBuf]) -> ProgressBar {
-    let size = |file: &Path| std::fs::metadata(file).map_or(0, |metadata| metadata.len());
-    let bar = ProgressBar::new(files.iter().map(|file| size(file)).sum());
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {elapsed} gone, {eta} to go");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }

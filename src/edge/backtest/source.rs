@@ -1,32 +1,22 @@
-//! Event files: CSV, plain or compressed by gzip or zstd, read as they stand.
+//! Event files, read as they stand.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
-use flate2::read::MultiGzDecoder;
 use indicatif::ProgressBar;
 
 use super::BacktestError;
 use super::columns::resolve;
 use crate::config::Mapping;
+use crate::edge::csv_file::{self, Form, Reader};
 use crate::event::TimeMs;
 use crate::measure::rows::{Cells, LeftOut, Mapped, Rows};
-
-/// How the files are written down.
-#[derive(Debug, Clone)]
-pub struct Form {
-    pub separator: u8,
-    /// Names of the columns, where the files have no header.
-    pub columns: Option<Vec<String>>,
-}
 
 /// The events of one file, one after the other.
 pub struct Source {
     file: PathBuf,
-    reader: csv::Reader<Box<dyn Read>>,
+    reader: Reader,
     record: StringRecord,
     row: u64,
     rows: Rows,
@@ -53,26 +43,8 @@ impl Source {
         form: &Form,
         progress: &ProgressBar,
     ) -> Result<Source, BacktestError> {
-        let failed =
-            |error: std::io::Error| BacktestError::Read { file: file.into(), reason: error.to_string() };
-        let opened = BufReader::with_capacity(1 << 16, progress.wrap_read(File::open(file).map_err(failed)?));
-        let plain: Box<dyn Read> = match file.extension().and_then(|extension| extension.to_str()) {
-            Some("gz") => Box::new(MultiGzDecoder::new(opened)),
-            Some("zst") => Box::new(zstd::stream::read::Decoder::with_buffer(opened).map_err(failed)?),
-            _ => Box::new(opened),
-        };
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(form.separator)
-            .has_headers(form.columns.is_none())
-            .flexible(true)
-            .from_reader(plain);
-        let names = match &form.columns {
-            Some(names) => names.clone(),
-            None => {
-                let header = reader.headers().map_err(|error| unreadable(file, &error))?;
-                header.iter().map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect()
-            }
-        };
+        let (reader, names) = csv_file::open(file, form, progress)
+            .map_err(|error| BacktestError::Read { file: file.into(), reason: error.to_string() })?;
         let layout = resolve(mapping, &names)
             .map_err(|reason| BacktestError::Columns { file: file.into(), reason })?;
         Ok(Source {

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
+use super::input::CsvForm;
 use super::output;
 use super::{Exit, Failure};
 use crate::config::Mapping;
-use crate::edge::backtest::{BacktestError, Form, run};
+use crate::edge::backtest::{BacktestError, run};
 
 /// Run event files through the whole service, at full speed in event time.
 ///
@@ -30,12 +31,8 @@ pub struct Args {
     /// Write one JSON document to standard output and nothing else.
     #[arg(long)]
     json: bool,
-    /// Names of the columns, where the files have no header.
-    #[arg(long, value_delimiter = ',', value_name = "A,B,C")]
-    columns: Option<Vec<String>>,
-    /// What stands between two cells: one character, or "tab".
-    #[arg(long, default_value = ",", value_parser = separator)]
-    separator: u8,
+    #[command(flatten)]
+    form: CsvForm,
     /// Partitions of the service; each has learners of its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     partitions: u32,
@@ -44,8 +41,7 @@ pub struct Args {
 impl Args {
     pub fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
         let mapping = Mapping::read(&self.mapping)?;
-        let form = Form { separator: self.separator, columns: self.columns };
-        let outcome = run(&self.files, &mapping, &form, self.partitions).map_err(|error| {
+        let outcome = run(&self.files, &mapping, &self.form.into(), self.partitions).map_err(|error| {
             let exit = match error {
                 BacktestError::Columns { .. } => Exit::Configuration,
                 BacktestError::Read { .. } | BacktestError::Service(_) => Exit::Failed,
@@ -63,13 +59,5 @@ impl Args {
             outcome.print(out, output::table)?;
         }
         Ok(())
-    }
-}
-
-fn separator(text: &str) -> Result<u8, String> {
-    match (text, text.as_bytes()) {
-        ("tab" | "\\t", _) => Ok(b'\t'),
-        (_, [byte]) => Ok(*byte),
-        _ => Err(format!("{text:?} is not one character")),
     }
 }

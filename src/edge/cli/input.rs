@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::Failure;
 use crate::config::Config;
+use crate::edge::csv_file::Form;
 
 /// The configuration file of a command.
 #[derive(Debug, clap::Args)]
@@ -17,5 +18,30 @@ impl ConfigFile {
     /// Reads and checks it; what is wrong ends the command with exit code 3.
     pub fn read(&self) -> Result<Config, Failure> {
         Ok(Config::read(&self.config)?)
+    }
+}
+
+/// How CSV files are written down.
+#[derive(Debug, clap::Args)]
+pub struct CsvForm {
+    /// Names of the columns, where the files have no header.
+    #[arg(long, value_delimiter = ',', value_name = "A,B,C")]
+    columns: Option<Vec<String>>,
+    /// What stands between two cells: one character, or "tab".
+    #[arg(long, default_value = ",", value_parser = separator)]
+    separator: u8,
+}
+
+impl From<CsvForm> for Form {
+    fn from(form: CsvForm) -> Form {
+        Form { separator: form.separator, columns: form.columns }
+    }
+}
+
+fn separator(text: &str) -> Result<u8, String> {
+    match (text, text.as_bytes()) {
+        ("tab" | "\\t", _) => Ok(b'\t'),
+        (_, [byte]) => Ok(*byte),
+        _ => Err(format!("{text:?} is not one character")),
     }
 }

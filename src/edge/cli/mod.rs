@@ -10,7 +10,7 @@ pub use exit::{Exit, Failure};
 pub use input::ConfigFile;
 pub use output::Format;
 
-/// Declares the commands: the module of each is its name. The first sentence of its `Args` is its help.
+/// Declares the commands of a module: the module of each is its name. The first sentence of its `Args` is its help.
 macro_rules! commands {
     ($($variant:ident = $module:ident;)*) => {
         $(mod $module;)*
@@ -34,6 +34,7 @@ commands! {
     Run = run;
     Snapshots = snapshots;
     Backtest = backtest;
+    Evaluate = evaluate;
     Topics = topics;
     Validate = validate;
     Version = version;
