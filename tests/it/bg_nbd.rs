@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use habitue::learn::bg_nbd::{Ending, Parameters, Sample, Summary, fit};
+use habitue::math::rng::Rng;
 
 /// The calibration period of the literature, in weeks: orders to 1997-09-30, one a customer and day.
 fn cdnow_in_weeks() -> Vec<Summary> {
@@ -85,4 +86,80 @@ fn scores_are_those_of_the_paper_at_a_hundred_digits() {
         }
     }
     eprintln!("largest relative errors: {worst:?}");
+}
+
+/// Marsaglia & Tsang (2000); a shape below 1 by the power of a uniform number.
+fn gamma(rng: &mut Rng, shape: f64) -> f64 {
+    if shape < 1.0 {
+        return gamma(rng, shape + 1.0) * (1.0 - rng.uniform()).powf(1.0 / shape);
+    }
+    let d = shape - 1.0 / 3.0;
+    loop {
+        let x = rng.normal();
+        let v = (1.0 + x / (9.0 * d).sqrt()).powi(3);
+        if v > 0.0 && (1.0 - rng.uniform()).ln() < 0.5 * x * x + d - d * v + d * v.ln() {
+            return d * v;
+        }
+    }
+}
+
+/// A customer of the model, and its number of orders in the horizon after it was looked at.
+fn simulated(rng: &mut Rng, truth: &Parameters, age: f64, horizon: f64) -> (Summary, u32) {
+    let rate = gamma(rng, truth.r) / truth.alpha;
+    let (left, stayed) = (gamma(rng, truth.a), gamma(rng, truth.b));
+    let chance_of_leaving = left / (left + stayed);
+    let (mut n_repeats, mut n_after, mut last, mut now) = (0, 0, 0.0, 0.0);
+    loop {
+        now -= (1.0 - rng.uniform()).ln() / rate.max(1e-300);
+        if now > age + horizon {
+            break;
+        } else if now > age {
+            n_after += 1;
+        } else {
+            (n_repeats, last) = (n_repeats + 1, now);
+        }
+        if rng.uniform() < chance_of_leaving {
+            break;
+        }
+    }
+    (Summary::new(n_repeats, last, age), n_after)
+}
+
+#[test]
+fn parameters_and_chances_of_simulated_customers_are_found() {
+    let truth = Parameters { r: 0.7, alpha: 45.0, a: 0.5, b: 3.0 };
+    let (mut rng, n, horizon) = (Rng::seeded(&[5]), 50_000, 90.0);
+    let (customers, after): (Vec<Summary>, Vec<u32>) =
+        (0..n).map(|i| simulated(&mut rng, &truth, f64::from(i % 700), horizon)).unzip();
+    let began = std::time::Instant::now();
+    let found = fit(&customers, None);
+    eprintln!("{n} customers: {found:?} in {:.3} s", began.elapsed().as_secs_f64());
+    let began = std::time::Instant::now();
+    let chances: f64 = customers.iter().map(|c| found.parameters.probability_of_no_order(c, horizon)).sum();
+    eprintln!("chances {chances:.1} in {:.4} s", began.elapsed().as_secs_f64());
+    let began = std::time::Instant::now();
+    let numbers: f64 = customers.iter().map(|c| found.parameters.expected_orders(c, horizon)).sum();
+    eprintln!("numbers {numbers:.1} in {:.4} s", began.elapsed().as_secs_f64());
+    let p = found.parameters;
+    for (got, true_value) in [(p.r, truth.r), (p.alpha, truth.alpha), (p.a, truth.a), (p.b, truth.b)] {
+        assert!((got / true_value).ln().abs() < 0.15, "{found:?}");
+    }
+    assert_eq!(found.ending, Ending::Converged);
+    let again = fit(&customers, Some(&p));
+    assert!(again.n_passes <= 3, "begun at the mode it is there: {again:?}");
+    // In ten groups by chance of no order, and in all, the model says what happens.
+    let mut told: Vec<(f64, f64, u32)> = customers
+        .iter()
+        .zip(&after)
+        .map(|(c, n)| (p.probability_of_no_order(c, horizon), p.expected_orders(c, horizon), *n))
+        .collect();
+    told.sort_by(|x, y| x.0.total_cmp(&y.0));
+    for group in told.chunks(told.len() / 10) {
+        let mean =
+            |f: &dyn Fn(&(f64, f64, u32)) -> f64| group.iter().map(f).sum::<f64>() / group.len() as f64;
+        let (chance, share) = (mean(&|t| t.0), mean(&|t| f64::from(u32::from(t.2 == 0))));
+        let (number, orders) = (mean(&|t| t.1), mean(&|t| f64::from(t.2)));
+        assert!((chance - share).abs() < 0.03, "{chance} {share}");
+        assert!((number - orders).abs() < 0.05 + 0.05 * orders, "{number} {orders}");
+    }
 }

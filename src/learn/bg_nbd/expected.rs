@@ -23,21 +23,24 @@ impl Parameters {
     pub(super) fn expected_while_alive(&self, customer: &Summary, horizon: f64) -> f64 {
         let shape = self.shape(customer);
         let growth = horizon / (self.alpha + customer.age);
-        let failures = self.b + f64::from(customer.n_repeats);
-        let center = libm::log((self.a + 1.0) / (failures + 1.0));
-        let width = FRAC_PI_2 / libm::sqrt(1.0 + self.a * failures / (self.a + failures));
-        let (mut sum, mut weights) = (0.0, 0.0);
+        let (a, b) = (self.a, self.b + f64::from(customer.n_repeats));
+        let center = libm::log((a + 1.0) / (b + 1.0));
+        let width = FRAC_PI_2 / libm::sqrt(1.0 + a * b / (a + b));
+        // The weight's peak, over which it is told so that it never overflows.
+        let peak = a * libm::log(a / (a + b)) + b * libm::log(b / (a + b));
         let last =
             |slope: f64| libm::ceil(libm::asinh((TAIL / (slope * width) + 8.0).min(f64::MAX)) / STEP) as i32;
-        for i in -last(self.a)..=last(failures) {
-            let t = f64::from(i) * STEP;
-            let y = center + width * libm::sinh(t);
-            let (log_p, log_q) = (-softplus(-y), -softplus(y));
-            let weight = libm::exp(
-                self.a * (log_p - ln_share(self.a, failures))
-                    + failures * (log_q - ln_share(failures, self.a)),
-            ) * libm::cosh(t);
-            sum += weight * orders_given(libm::exp(log_p), shape, growth);
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for i in -last(a)..=last(b) {
+            let power = libm::exp(f64::from(i) * STEP);
+            let y = center + width * 0.5 * (power - 1.0 / power);
+            // p = 1 / (1 + exp(-y)) and q = 1 - p.
+            let small = libm::exp(-y.abs());
+            let rest = libm::log1p(small);
+            let p = if y < 0.0 { small } else { 1.0 } / (1.0 + small);
+            let (log_p, log_q) = (y.min(0.0) - rest, (-y).min(0.0) - rest);
+            let weight = libm::exp(a * log_p + b * log_q - peak) * (power + 1.0 / power);
+            sum += weight * orders_given(p, shape, growth);
             weights += weight;
         }
         sum / weights
@@ -47,14 +50,4 @@ impl Parameters {
 /// g(p) of [`Parameters::expected_while_alive`]; towards p = 0 the mean of a customer who never leaves.
 fn orders_given(p: f64, shape: f64, growth: f64) -> f64 {
     if p < 1e-290 { shape * growth } else { -libm::expm1(-shape * libm::log1p(p * growth)) / p }
-}
-
-/// ln(1 + exp(y)), for every y.
-pub(super) fn softplus(y: f64) -> f64 {
-    y.max(0.0) + libm::log1p(libm::exp(-y.abs()))
-}
-
-/// ln(u / (u + v)): where the weight peaks, so that it is 1 there.
-fn ln_share(u: f64, v: f64) -> f64 {
-    libm::log(u / (u + v))
 }

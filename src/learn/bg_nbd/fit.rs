@@ -11,8 +11,10 @@ const DISTANCE_MAX: f64 = 14.0;
 const MOVE_MAX: f64 = 1.0;
 const STEPS_MAX: u32 = 200;
 const HALVINGS_MAX: u32 = 40;
-/// Gain that the quadratic model promises, in nats a customer, below which there is nothing left to find.
-const GAIN_MIN: f64 = 1e-16;
+/// Gain in nats, of the sample in all, below which there is nothing left to find.
+const GAIN_MIN: f64 = 1e-10;
+/// Share of the log-likelihood by which two sums of it may differ from rounding.
+const ROUNDING: f64 = 1e-12;
 
 /// What a fit found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,7 +67,7 @@ pub fn fit(customers: &[Summary], start: Option<&Parameters>) -> Fit {
 
 type Vector = [f64; 4];
 
-/// The negative log-posterior of a customer on average, over the logarithms of parameters to the prior's center.
+/// The negative log-posterior, over the logarithms of parameters to the prior's center.
 struct Objective<'a> {
     sample: Sample<'a>,
     center: Parameters,
@@ -94,9 +96,9 @@ impl Objective<'_> {
     fn at(&mut self, place: Vector) -> Point {
         self.n_passes += 1;
         let slope = self.sample.slope(&self.parameters(&place));
-        let (n, precision) = (self.sample.len() as f64, 1.0 / (PRIOR_DEVIATION * PRIOR_DEVIATION));
-        let value = (0.5 * precision * dot(&place, &place) - slope.value) / n;
-        let gradient = std::array::from_fn(|i| (precision * place[i] - slope.gradient[i]) / n);
+        let precision = 1.0 / (PRIOR_DEVIATION * PRIOR_DEVIATION);
+        let value = 0.5 * precision * dot(&place, &place) - slope.value;
+        let gradient = std::array::from_fn(|i| precision * place[i] - slope.gradient[i]);
         Point { place, value, gradient }
     }
 }
@@ -106,16 +108,19 @@ fn is_in_bounds(place: &Vector) -> bool {
 }
 
 fn descend(objective: &mut Objective<'_>, mut point: Point) -> (Point, Ending) {
-    let mut curvature = Inverse::unit(1.0);
+    // A customer bends the objective by one at most or so, in each direction.
+    let flat = Inverse::unit(1.0 / objective.sample.len() as f64);
+    let mut curvature = flat;
     for step in 0..STEPS_MAX {
         let mut direction = curvature.apply(&point.gradient).map(|x| -x);
         let mut slope = dot(&direction, &point.gradient);
         if slope >= 0.0 {
-            curvature = Inverse::unit(1.0);
-            direction = point.gradient.map(|x| -x);
+            curvature = flat;
+            direction = curvature.apply(&point.gradient).map(|x| -x);
             slope = dot(&direction, &point.gradient);
         }
-        if -slope < GAIN_MIN {
+        // To second order a full step gains half of what its slope promises.
+        if -0.5 * slope < GAIN_MIN {
             return (point, Ending::Converged);
         }
         let Some(next) = search(objective, &point, &direction, slope) else {
@@ -141,7 +146,7 @@ fn search(objective: &mut Objective<'_>, from: &Point, direction: &Vector, slope
         let place = std::array::from_fn(|i| from.place[i] + length * direction[i]);
         if is_in_bounds(&place) {
             let point = objective.at(place);
-            if point.value <= from.value + 1e-4 * length * slope + 1e-14 * from.value.abs() {
+            if point.value <= from.value + 1e-4 * length * slope + ROUNDING * from.value.abs() {
                 return Some(point);
             }
         }
@@ -151,6 +156,7 @@ fn search(objective: &mut Objective<'_>, from: &Point, direction: &Vector, slope
 }
 
 /// The inverse of the objective's second derivatives, as far as steps have shown it.
+#[derive(Debug, Clone, Copy)]
 struct Inverse([Vector; 4]);
 
 impl Inverse {

@@ -52,9 +52,9 @@ impl Summary {
     }
 }
 
-/// A length of time that can be computed with. The float's own max passes NaN by.
+/// A length of time that can be computed with.
 fn span(time: f64) -> f64 {
-    time.max(0.0).min(AGE_MAX)
+    if time > 0.0 { time.min(AGE_MAX) } else { 0.0 }
 }
 
 /// The beta-geometric / negative binomial model of repeat purchases.
@@ -67,7 +67,7 @@ fn span(time: f64) -> f64 {
 /// - Output: probabilities in [0, 1] and expected numbers of at least 0, finite for every summary and horizon.
 ///   Before a fit, [`Parameters::typical`]. The score of churn is [`Parameters::probability_of_no_order`], never
 ///   1 - [`Parameters::probability_alive`].
-/// - Cost: 0.1 µs a probability, some 5 µs an expected number; a fit is a few dozen passes over the sample.
+/// - Cost: 0.2 µs a probability, 10 µs an expected number; a fit of 50 000 customers is some 20 passes of 10 ms.
 /// - Source: Fader, Hardie, Lee, "Counting your customers the easy way", Marketing Science 24 (2005); no order
 ///   within a horizon as in arXiv 2502.12912.
 /// - Differs: the fit is of the posterior mode under a prior with the weight of less than one customer (see
