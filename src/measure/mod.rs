@@ -2,6 +2,7 @@
 
 pub mod classification;
 pub mod labels;
+pub mod orders;
 pub mod prequential;
 pub mod ranking;
 pub mod regression;

@@ -20,3 +20,5 @@ mod config;
 mod http;
 #[cfg(feature = "service")]
 mod metrics;
+#[cfg(feature = "service")]
+mod orders;

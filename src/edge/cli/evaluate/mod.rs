@@ -5,9 +5,11 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::{Exit, Failure, input, output};
+use crate::edge::evaluate::EvaluateError;
 
 commands! {
     Table = table;
+    Orders = orders;
 }
 
 /// Measure learners on your own data.
@@ -45,5 +47,15 @@ fn cell(value: &Value) -> String {
         Some(number) if number.abs() >= 10_000.0 => format!("{number:.0}"),
         Some(number) => format!("{number:.4}"),
         None => "-".to_owned(),
+    }
+}
+
+impl From<EvaluateError> for Failure {
+    fn from(error: EvaluateError) -> Failure {
+        let exit = match error {
+            EvaluateError::File { .. } => Exit::Failed,
+            EvaluateError::Question(_) => Exit::Usage,
+        };
+        Failure::new(exit, error.to_string())
     }
 }

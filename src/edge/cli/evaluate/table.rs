@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use super::input::CsvForm;
 use super::{Exit, Failure, output, results};
-use crate::edge::evaluate::EvaluateError;
 use crate::edge::evaluate::table::{Measured, Question, Report, evaluate};
 use crate::measure::table::{Protocol, Task};
 
@@ -118,7 +117,7 @@ impl Args {
             warmup: self.warmup,
             scores: self.scores,
         };
-        let report = evaluate(&self.file, &self.form.into(), &question).map_err(failure)?;
+        let report = evaluate(&self.file, &self.form.into(), &question)?;
         if self.json {
             output::json(out, &document(&report))?;
         } else {
@@ -158,14 +157,6 @@ fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let learners = report.learners.iter().map(|(name, measured)| (name.clone(), json!(measured)));
     let baselines = report.baselines.iter().map(|(name, measured)| (format!("({name})"), json!(measured)));
     results(out, "LEARNER (BASELINE)", &SHOWN, &learners.chain(baselines).collect::<Vec<_>>())
-}
-
-fn failure(error: EvaluateError) -> Failure {
-    let exit = match error {
-        EvaluateError::File { .. } => Exit::Failed,
-        EvaluateError::Question(_) => Exit::Usage,
-    };
-    Failure::new(exit, error.to_string())
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
