@@ -15,10 +15,12 @@ use serde::de::DeserializeOwned;
 pub mod bg_nbd;
 pub mod gate;
 pub mod isolation_forest;
+pub mod logistic_regression;
 pub mod scale;
 
 pub use gate::LearnGate;
 pub use isolation_forest::IsolationForest;
+pub use logistic_regression::LogisticRegression;
 pub use scale::{MinMaxScaler, StandardScaler};
 
 /// What every learner is: plain data that can be stored, copied and measured.
@@ -74,6 +76,7 @@ pub trait Visitor {
 /// Shows every learner of this module to `visitor`. A learner is done when it is listed here and passes.
 pub fn registry(visitor: &mut impl Visitor) {
     visitor.anomaly_detector("isolation_forest", IsolationForest::new);
+    visitor.classifier("logistic_regression", |n_features, _| LogisticRegression::new(n_features));
     visitor.scaler("standard_scaler", |n_features, _| StandardScaler::new(n_features));
     visitor.scaler("min_max_scaler", |n_features, _| MinMaxScaler::new(n_features));
 }

@@ -4,6 +4,7 @@
 mod codec;
 mod conformance;
 mod isolation_forest;
+mod logistic_regression;
 mod partition;
 mod tabular;
 mod tidy;
@@ -16,6 +17,10 @@ mod bg_nbd;
 mod cli;
 #[cfg(feature = "service")]
 mod config;
+#[cfg(feature = "service")]
+mod evaluate;
+#[cfg(feature = "service")]
+mod folder;
 #[cfg(feature = "service")]
 mod http;
 #[cfg(feature = "service")]
