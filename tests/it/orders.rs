@@ -1,10 +1,11 @@
 //! `habitue evaluate orders` as a shell sees it.
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+
+use crate::folder::Folder;
 
 const CDNOW: &str = "tests/data/CDNOW_sample.txt.gz";
 
@@ -86,23 +87,23 @@ fn the_form_of_the_file_changes_nothing() {
         &|date| seconds(date).to_string(),
         &|date| format!("{}000", seconds(date)),
     ];
+    let folder = Folder::new("orders-form");
     for form in forms {
         let rows: String =
             lines.iter().map(|cells| format!("{},\"{}\"\n", cells[1], form(cells[2]))).collect();
-        let file = File::new("form.csv", &format!("who,when\n{rows}"));
-        let again = document(file.path(), &format!("--customer who --time when {split}"));
+        let file = folder.file("form.csv", format!("who,when\n{rows}"));
+        let again = document(&file, &format!("--customer who --time when {split}"));
         assert_eq!(again, published, "{}", form("19970101"));
     }
 }
 
 #[test]
 fn scores_stand_beside_what_happened() {
-    let scores = File::new("scores.csv", "");
-    let document = document(
-        CDNOW,
-        &format!("{AS_PUBLISHED} --split 1997-09-30 --horizon 273 --scores {}", scores.path()),
-    );
-    let text = std::fs::read_to_string(scores.path()).expect("it was written");
+    let folder = Folder::new("orders-scores");
+    let scores = folder.file("scores.csv", "");
+    let document =
+        document(CDNOW, &format!("{AS_PUBLISHED} --split 1997-09-30 --horizon 273 --scores {scores}"));
+    let text = std::fs::read_to_string(scores).expect("it was written");
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!((rows.len(), rows[0][0]), (2_357, "0001"));
     let churned = rows.iter().filter(|row| row[2] == "1").count();
@@ -121,9 +122,10 @@ fn returns_and_nobody_are_no_orders() {
         a,1,2025-01-01,2\na,1,2025-01-01,-1\na,2,2025-01-20,-3\na,3,2025-03-01,1\n\
         b,4,2025-01-05,1\nb,5,2025-01-05,1\nb,6,2025-02-10,1\n\
         c,7,2025-02-20,1\n,8,2025-03-09,1\nguest,9,2025-01-01,4\nd,10,soon,1\n";
-    let file = File::new("returns.csv", lines);
+    let folder = Folder::new("orders-returns");
+    let file = folder.file("orders.csv", lines);
     let document = document(
-        file.path(),
+        &file,
         "--customer customer --order order --time day --amount pieces --guests guest --split 2025-02-15 --horizon 20",
     );
     for (key, expected) in [
@@ -147,38 +149,40 @@ fn tiny_logs_are_measured_too() {
         ("all alike", "a,2025-01-01\na,2025-01-03\nb,2025-01-01\nb,2025-01-03\n"),
         ("on the day of the split", "a,2025-01-10\nb,2025-01-10\n"),
     ];
+    let folder = Folder::new("orders-tiny");
     for (name, lines) in logs {
-        let file = File::new("tiny.csv", &format!("c,t\n{lines},2025-12-31\n"));
+        let file = folder.file("orders.csv", format!("c,t\n{lines},2025-12-31\n"));
         let arguments = "--customer c --time t --split 2025-01-10 --horizon 30";
-        let document = document(file.path(), arguments);
+        let document = document(&file, arguments);
         let told = &document["learners"]["default"];
         assert!(told["log_loss"].as_f64().is_some_and(f64::is_finite), "{name}: {document}");
         assert!(told["auc"].is_null() && told["total_ratio"].is_null(), "{name}: one class only: {told}");
         let found = document["parameters"].as_object().expect("four of them");
         assert!(found.values().all(|x| x.as_f64().is_some_and(|x| x > 0.0)), "{name}: {document}");
-        let output = run(file.path(), arguments);
+        let output = run(&file, arguments);
         assert_eq!(output.status.code(), Some(0), "{name}");
     }
 }
 
 #[test]
 fn what_cannot_be_measured_is_refused_with_the_way_out() {
-    let file = File::new("refused.csv", "customer,time\na,2025-01-01\nb,2025-03-01\n");
+    let folder = Folder::new("orders-refused");
+    let file = folder.file("orders.csv", "customer,time\na,2025-01-01\nb,2025-03-01\n");
     let columns = "--customer customer --time time";
-    let said = refusal(file.path(), &format!("{columns} --split 2025-01-31 --horizon 60"));
+    let said = refusal(&file, &format!("{columns} --split 2025-01-31 --horizon 60"));
     assert!(said.contains("the file ends on 2025-03-01") && said.contains("2025-04-01"), "{said}");
     assert!(said.contains("the last split for this horizon is 2024-12-31"), "{said}");
-    let said = refusal(file.path(), &format!("{columns} --split 2024-12-31 --horizon 30"));
+    let said = refusal(&file, &format!("{columns} --split 2024-12-31 --horizon 30"));
     assert!(said.contains("no customer has ordered by 2024-12-31; 2 ordered later"), "{said}");
-    let said = refusal(file.path(), "--customer custmer --time time --split 2025-01-31 --horizon 29");
+    let said = refusal(&file, "--customer custmer --time time --split 2025-01-31 --horizon 29");
     assert!(said.contains("did you mean \"customer\"?"), "{said}");
-    let said = refusal(file.path(), "--customer customer --time customer --split 2025-01-31 --horizon 29");
+    let said = refusal(&file, "--customer customer --time customer --split 2025-01-31 --horizon 29");
     assert!(said.contains("the first is \"a\"") && said.contains("20101209"), "{said}");
     for wrong in ["--split soon --horizon 9", "--split 2025-01-01 --horizon 0", "--split 2025-01-01"] {
-        refusal(file.path(), &format!("{columns} {wrong}"));
+        refusal(&file, &format!("{columns} {wrong}"));
     }
-    let empty = File::new("empty.csv", "customer,time\n");
-    let said = refusal(empty.path(), &format!("{columns} --split 2025-01-31 --horizon 29"));
+    let empty = folder.file("empty.csv", "customer,time\n");
+    let said = refusal(&empty, &format!("{columns} --split 2025-01-31 --horizon 29"));
     assert!(said.contains("no customer has ordered"), "{said}");
     assert_eq!(
         run("no/such.csv", &format!("{columns} --split 2025-01-31 --horizon 29")).status.code(),
