@@ -67,6 +67,17 @@ pub fn parse_moment(text: &str) -> Option<TimeMs> {
     valid.then_some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000)
 }
 
+/// "2000-01-01" for a day since 1970-01-01. The inverse of [`parse_moment`] (Hinnant, 2013).
+pub fn show_day(day: i32) -> String {
+    let days = i64::from(day) + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let (day, month) = (day_of_year - (153 * month + 2) / 5 + 1, (month + 2) % 12 + 1);
+    format!("{:04}-{month:02}-{day:02}", year + era * 400 + i64::from(month <= 2))
+}
+
 /// Three unsigned numbers between two separators.
 fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
     let mut parts = text.split(separator).map(|part| {
@@ -145,6 +156,10 @@ mod tests {
             ("1969-12-31", -86_400),
         ] {
             assert_eq!(parse_moment(text), Some(seconds * 1_000), "{text}");
+        }
+        for text in ["1970-01-01", "1969-12-31", "2000-02-29", "2000-03-01", "0001-01-01", "9999-12-31"] {
+            let day = parse_moment(text).map(|time_ms| time_ms.div_euclid(86_400_000));
+            assert_eq!(day.map(|day| show_day(day as i32)).as_deref(), Some(text));
         }
         for wrong in
             ["1900-02-29", "2000-13-01", "2000-01-01T24:00:00Z", "2000-1", "2000-01-01T00:00:00+02:00"]

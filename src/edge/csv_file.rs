@@ -10,9 +10,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// How the files are written down.
 #[derive(Debug, Clone)]
 pub struct Form {
-    pub separator: u8,
+    pub separator: Separator,
     /// Names of the columns, where the files have no header.
     pub columns: Option<Vec<String>>,
+}
+
+/// What stands between two cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Separator {
+    Byte(u8),
+    /// Blanks, as many as there are: columns of fixed width.
+    Blanks,
 }
 
 pub type Reader = csv::Reader<Box<dyn Read>>;
@@ -34,6 +42,7 @@ pub fn plain(file: &Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
         Box::new(zstd::stream::read::Decoder::with_buffer(opened)?)
     } else {
         Box::new(opened)
+<<<<<<< HEAD
     })
 }
 
@@ -43,8 +52,15 @@ pub fn plain(file: &Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
 /// When the file cannot be opened, or has no readable header where it should.
 pub fn open(file: &Path, form: &Form, progress: &ProgressBar) -> io::Result<(Reader, Vec<String>)> {
     let plain = plain(file, progress)?;
+=======
+    };
+    let (plain, delimiter): (Box<dyn Read>, u8) = match form.separator {
+        Separator::Byte(byte) => (plain, byte),
+        Separator::Blanks => (Box::new(Squeezed::new(plain)), b' '),
+    };
+>>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
     let mut reader = csv::ReaderBuilder::new()
-        .delimiter(form.separator)
+        .delimiter(delimiter)
         .has_headers(form.columns.is_none())
         .flexible(true)
         .from_reader(plain);
@@ -56,6 +72,48 @@ pub fn open(file: &Path, form: &Form, progress: &ProgressBar) -> io::Result<(Rea
         }
     };
     Ok((reader, names))
+}
+
+/// Lines whose words stand one blank apart, and nothing before the first or after the last.
+struct Squeezed<R> {
+    inner: BufReader<R>,
+    raw: Vec<u8>,
+    line: Vec<u8>,
+    /// What of `line` has been read.
+    at: usize,
+}
+
+impl<R: Read> Squeezed<R> {
+    fn new(inner: R) -> Self {
+        Squeezed { inner: BufReader::new(inner), raw: Vec::new(), line: Vec::new(), at: 0 }
+    }
+
+    fn next_line(&mut self) -> io::Result<()> {
+        self.at = 0;
+        self.raw.clear();
+        self.line.clear();
+        if self.inner.read_until(b'\n', &mut self.raw)? > 0 {
+            let words = self.raw.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+            words.for_each(|word| {
+                self.line.extend_from_slice(word);
+                self.line.push(b' ');
+            });
+            self.line.pop();
+            self.line.push(b'\n');
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Squeezed<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.line.len() {
+            self.next_line()?;
+        }
+        let n = (&self.line[self.at..]).read(out)?;
+        self.at += n;
+        Ok(n)
+    }
 }
 
 /// By bytes of the files, on standard error where that is a terminal.

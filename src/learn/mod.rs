@@ -12,16 +12,25 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub mod bg_nbd;
 pub mod gate;
 pub mod isolation_forest;
+<<<<<<< HEAD
 pub mod item_to_item;
 pub mod popularity;
+=======
+pub mod logistic_regression;
+>>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 pub mod scale;
 
 pub use gate::LearnGate;
 pub use isolation_forest::IsolationForest;
+<<<<<<< HEAD
 pub use item_to_item::ItemToItem;
 pub use popularity::Popularity;
+=======
+pub use logistic_regression::LogisticRegression;
+>>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 pub use scale::{MinMaxScaler, StandardScaler};
 
 /// What every learner is: plain data that can be stored, copied and measured.
@@ -77,6 +86,7 @@ pub trait Visitor {
 /// Shows every learner of this module to `visitor`. A learner is done when it is listed here and passes.
 pub fn registry(visitor: &mut impl Visitor) {
     visitor.anomaly_detector("isolation_forest", IsolationForest::new);
+    visitor.classifier("logistic_regression", |n_features, _| LogisticRegression::new(n_features));
     visitor.scaler("standard_scaler", |n_features, _| StandardScaler::new(n_features));
     visitor.scaler("min_max_scaler", |n_features, _| MinMaxScaler::new(n_features));
 }

@@ -4,6 +4,7 @@
 
 pub mod decay;
 pub mod hash;
+pub mod hash_sample;
 pub mod moments;
 pub mod quantile;
 pub mod recent;

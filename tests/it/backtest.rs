@@ -1,10 +1,11 @@
 //! `habitue backtest` on small files whose outcome was counted by hand or by the slow definition.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+
+use crate::folder::Folder;
 
 const FIXTURES: &str = "tests/it/backtest";
 const PAYMENT_COLUMNS: &str = "id,seconds,customer,terminal,amount,fraud";
@@ -26,6 +27,7 @@ fraud = "1"
 delay = "2d"
 "#;
 
+<<<<<<< HEAD
 /// A folder that goes away.
 pub struct Folder(PathBuf);
 
@@ -49,6 +51,8 @@ impl Drop for Folder {
     }
 }
 
+=======
+>>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 fn backtest(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_habitue"));
     command.arg("backtest").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -6,8 +6,15 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 6] =
-    [&["backtest"], &["validate"], &["topics"], &["topics", "plan"], &["topics", "create"], &["version"]];
+const COMMANDS: [&[&str]; 7] = [
+    &["evaluate", "orders"],
+    &["backtest"],
+    &["validate"],
+    &["topics"],
+    &["topics", "plan"],
+    &["topics", "create"],
+    &["version"],
+];
 
 fn habitue(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_habitue"));

@@ -5,6 +5,7 @@ mod codec;
 mod conformance;
 mod isolation_forest;
 mod item_to_item;
+mod logistic_regression;
 mod partition;
 mod tabular;
 mod tidy;
@@ -12,9 +13,15 @@ mod tidy;
 #[cfg(feature = "service")]
 mod backtest;
 #[cfg(feature = "service")]
+mod bg_nbd;
+#[cfg(feature = "service")]
 mod cli;
 #[cfg(feature = "service")]
 mod config;
+#[cfg(feature = "service")]
+mod evaluate;
+#[cfg(feature = "service")]
+mod folder;
 #[cfg(feature = "service")]
 mod http;
 #[cfg(feature = "service")]
@@ -23,3 +30,4 @@ mod metrics;
 mod repurchase;
 #[cfg(feature = "service")]
 mod sessions;
+mod orders;

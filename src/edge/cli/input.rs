@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Failure;
 use crate::config::Config;
-use crate::edge::csv_file::Form;
+use crate::edge::csv_file::{Form, Separator};
 
 /// The configuration file of a command.
 #[derive(Debug, clap::Args)]
@@ -27,9 +27,9 @@ pub struct CsvForm {
     /// Names of the columns, where the files have no header.
     #[arg(long, value_delimiter = ',', value_name = "A,B,C")]
     columns: Option<Vec<String>>,
-    /// What stands between two cells: one character, or "tab".
+    /// What stands between two cells: one character, "tab", or "space" for any number of blanks.
     #[arg(long, default_value = ",", value_parser = separator)]
-    separator: u8,
+    separator: Separator,
 }
 
 impl From<CsvForm> for Form {
@@ -38,10 +38,11 @@ impl From<CsvForm> for Form {
     }
 }
 
-fn separator(text: &str) -> Result<u8, String> {
+fn separator(text: &str) -> Result<Separator, String> {
     match (text, text.as_bytes()) {
-        ("tab" | "\\t", _) => Ok(b'\t'),
-        (_, [byte]) => Ok(*byte),
+        ("tab" | "\\t", _) => Ok(Separator::Byte(b'\t')),
+        ("space", _) => Ok(Separator::Blanks),
+        (_, [byte]) => Ok(Separator::Byte(*byte)),
         _ => Err(format!("{text:?} is not one character")),
     }
 }

@@ -1,6 +1,10 @@
 //! Learners measured on files: one module for each kind of data.
 
+<<<<<<< HEAD
 pub mod sessions;
+=======
+pub mod orders;
+>>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 pub mod table;
 
 use std::path::{Path, PathBuf};
@@ -33,4 +37,26 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> EvaluateError {
     let shown = known.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
     let more = if known.len() > NAMES_MAX { ", ..." } else { "" };
     EvaluateError::Question(format!("there is no {what} {name:?}{hint}\nthere is: {shown}{more}"))
+}
+
+/// Where the one column of that name stands.
+fn column(names: &[String], name: &str) -> Result<usize, EvaluateError> {
+    let mut found = names.iter().enumerate().filter(|(_, known)| *known == name).map(|(at, _)| at);
+    match (found.next(), found.next()) {
+        (Some(at), None) => Ok(at),
+        (Some(_), Some(_)) => Err(EvaluateError::Question(format!(
+            "several columns are named {name:?}; --columns gives them names"
+        ))),
+        (None, _) => Err(no_column(names, name)),
+    }
+}
+
+fn no_column(names: &[String], name: &str) -> EvaluateError {
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    match known.as_slice() {
+        [one] if one.contains([';', '\t', '|', ',']) => EvaluateError::Question(format!(
+            "there is no column {name:?}, for all of the header is one cell: {one:?}\n--separator says what stands between two cells"
+        )),
+        _ => unknown("column", name, &known),
+    }
 }

@@ -9,7 +9,11 @@ use crate::edge::evaluate::EvaluateError;
 
 commands! {
     Table = table;
+<<<<<<< HEAD
     Sessions = sessions;
+=======
+    Orders = orders;
+>>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 }
 
 /// Measure learners on your own data.
@@ -52,10 +56,21 @@ fn cell(value: &Value) -> String {
     }
 }
 
+<<<<<<< HEAD
 fn failure(error: EvaluateError) -> Failure {
     let exit = match error {
         EvaluateError::File { .. } => Exit::Failed,
         EvaluateError::Question(_) => Exit::Usage,
     };
     Failure::new(exit, error.to_string())
+=======
+impl From<EvaluateError> for Failure {
+    fn from(error: EvaluateError) -> Failure {
+        let exit = match error {
+            EvaluateError::File { .. } => Exit::Failed,
+            EvaluateError::Question(_) => Exit::Usage,
+        };
+        Failure::new(exit, error.to_string())
+    }
+>>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 }

@@ -6,7 +6,11 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::input::CsvForm;
+<<<<<<< HEAD
 use super::{Exit, Failure, failure, output, results};
+=======
+use super::{Exit, Failure, output, results};
+>>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 use crate::edge::evaluate::table::{Measured, Question, Report, evaluate};
 use crate::measure::table::{Protocol, Task};
 
@@ -117,7 +121,7 @@ impl Args {
             warmup: self.warmup,
             scores: self.scores,
         };
-        let report = evaluate(&self.file, &self.form.into(), &question).map_err(failure)?;
+        let report = evaluate(&self.file, &self.form.into(), &question)?;
         if self.json {
             output::json(out, &document(&report))?;
         } else {

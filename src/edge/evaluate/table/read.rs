@@ -4,7 +4,7 @@ use std::path::Path;
 
 use csv::ByteRecord;
 
-use super::super::{EvaluateError, unknown};
+use super::super::{EvaluateError, column, no_column};
 use super::Question;
 use crate::config::parse_moment;
 use crate::edge::csv_file::{self, Form};
@@ -77,8 +77,8 @@ struct Columns {
 
 impl Columns {
     fn find(names: &[String], question: &Question) -> Result<Columns, EvaluateError> {
-        let target = one(names, &question.target)?;
-        let time = question.time.as_ref().map(|name| one(names, name)).transpose()?;
+        let target = column(names, &question.target)?;
+        let time = question.time.as_ref().map(|name| column(names, name)).transpose()?;
         let mut features: Vec<usize> = (0..names.len()).collect();
         for name in &question.drop {
             if !names.contains(name) {
@@ -88,27 +88,6 @@ impl Columns {
         }
         features.retain(|at| *at != target && Some(*at) != time);
         Ok(Columns { target, time, features })
-    }
-}
-
-fn one(names: &[String], name: &str) -> Result<usize, EvaluateError> {
-    let mut found = names.iter().enumerate().filter(|(_, known)| *known == name).map(|(at, _)| at);
-    match (found.next(), found.next()) {
-        (Some(at), None) => Ok(at),
-        (Some(_), Some(_)) => Err(EvaluateError::Question(format!(
-            "several columns are named {name:?}; --columns gives them names"
-        ))),
-        (None, _) => Err(no_column(names, name)),
-    }
-}
-
-fn no_column(names: &[String], name: &str) -> EvaluateError {
-    let known: Vec<&str> = names.iter().map(String::as_str).collect();
-    match known.as_slice() {
-        [one] if one.contains([';', '\t', '|', ',']) => EvaluateError::Question(format!(
-            "there is no column {name:?}, for all of the header is one cell: {one:?}\n--separator says what stands between two cells"
-        )),
-        _ => unknown("column", name, &known),
     }
 }
 
