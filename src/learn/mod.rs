@@ -15,12 +15,14 @@ use serde::de::DeserializeOwned;
 pub mod gate;
 pub mod isolation_forest;
 pub mod item_to_item;
+pub mod logistic_regression;
 pub mod popularity;
 pub mod scale;
 
 pub use gate::LearnGate;
 pub use isolation_forest::IsolationForest;
 pub use item_to_item::ItemToItem;
+pub use logistic_regression::LogisticRegression;
 pub use popularity::Popularity;
 pub use scale::{MinMaxScaler, StandardScaler};
 
@@ -77,6 +79,7 @@ pub trait Visitor {
 /// Shows every learner of this module to `visitor`. A learner is done when it is listed here and passes.
 pub fn registry(visitor: &mut impl Visitor) {
     visitor.anomaly_detector("isolation_forest", IsolationForest::new);
+    visitor.classifier("logistic_regression", |n_features, _| LogisticRegression::new(n_features));
     visitor.scaler("standard_scaler", |n_features, _| StandardScaler::new(n_features));
     visitor.scaler("min_max_scaler", |n_features, _| MinMaxScaler::new(n_features));
 }

@@ -57,9 +57,9 @@ impl Moments {
         if self.n < 2 { 0.0 } else { (self.m2 / self.n as f64).max(0.0) }
     }
 
-    /// Square root of [`Self::variance`].
+    /// Square root of [`Self::variance`]; the processor's own, which rounds correctly everywhere.
     pub fn standard_deviation(&self) -> f64 {
-        libm::sqrt(self.variance())
+        self.variance().sqrt()
     }
 }
 

@@ -35,3 +35,36 @@ pub fn ece(scores: &[(f64, bool)]) -> f64 {
 fn mean(scores: &[(f64, bool)], loss: impl Fn(f64, bool) -> f64) -> f64 {
     scores.iter().map(|(p, positive)| loss(*p, *positive)).sum::<f64>() / scores.len() as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: [f64; 12] = [0.03, 0.97, 0.42, 0.58, 0.71, 0.13, 0.88, 0.66, 0.29, 0.52, 0.08, 0.93];
+    const Y: [u8; 12] = [0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0, 0];
+
+    #[test]
+    fn the_numbers_are_those_of_scikit_learn() {
+        // scikit-learn 1.9.1: log_loss, brier_score_loss, accuracy_score, and calibration_curve(n_bins=10) weighted
+        // by the rows of each bin.
+        let scores: Vec<(f64, bool)> = P.iter().zip(Y).map(|(p, y)| (*p, y == 1)).collect();
+        for (got, expected) in [
+            (log_loss(&scores), 0.5466732636963306),
+            (brier(&scores), 0.17428333333333335),
+            (accuracy(&scores), 0.75),
+            (ece(&scores), 0.23833333333333337),
+        ] {
+            assert!((got - expected).abs() < 1e-12, "{got} {expected}");
+        }
+    }
+
+    #[test]
+    fn certainty_is_clipped_and_the_edges_have_bins() {
+        assert!((log_loss(&[(1.0, false)]) - 15.0 * libm::log(10.0)).abs() < 0.01);
+        assert!((log_loss(&[(0.0, true)]) - 15.0 * libm::log(10.0)).abs() < 1e-9);
+        assert!(log_loss(&[(1.0, true), (0.0, false)]) < 1e-14);
+        assert_eq!(ece(&[(1.0, true), (0.0, false)]), 0.0);
+        assert_eq!(ece(&[(1.0, false), (0.95, true)]), 0.475);
+        assert_eq!(accuracy(&[(0.5, true), (0.5, false)]), 0.5);
+    }
+}

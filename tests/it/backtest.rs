@@ -1,10 +1,11 @@
 //! `habitue backtest` on small files whose outcome was counted by hand or by the slow definition.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+
+use crate::folder::Folder;
 
 const FIXTURES: &str = "tests/it/backtest";
 const PAYMENT_COLUMNS: &str = "id,seconds,customer,terminal,amount,fraud";
@@ -25,29 +26,6 @@ column = "fraud"
 fraud = "1"
 delay = "2d"
 "#;
-
-/// A folder that goes away.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new(name: &str) -> Folder {
-        let folder = std::env::temp_dir().join(format!("habitue-backtest-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Folder(folder)
-    }
-
-    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        let file = self.0.join(name);
-        std::fs::write(&file, bytes).unwrap();
-        file.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn backtest(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_habitue"));

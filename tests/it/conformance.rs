@@ -281,5 +281,8 @@ fn every_registered_learner_keeps_the_contract() {
     let mut visitor = HoldToContract { names: Vec::new() };
     registry(&mut visitor);
     visitor.names.sort_unstable();
-    assert_eq!(visitor.names, ["isolation_forest", "min_max_scaler", "standard_scaler"]);
+    assert_eq!(
+        visitor.names,
+        ["isolation_forest", "logistic_regression", "min_max_scaler", "standard_scaler"]
+    );
 }

@@ -5,6 +5,7 @@ mod codec;
 mod conformance;
 mod isolation_forest;
 mod item_to_item;
+mod logistic_regression;
 mod partition;
 mod tabular;
 mod tidy;
@@ -15,6 +16,10 @@ mod backtest;
 mod cli;
 #[cfg(feature = "service")]
 mod config;
+#[cfg(feature = "service")]
+mod evaluate;
+#[cfg(feature = "service")]
+mod folder;
 #[cfg(feature = "service")]
 mod http;
 #[cfg(feature = "service")]

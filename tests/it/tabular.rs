@@ -20,10 +20,14 @@ pub fn data_root() -> PathBuf {
     }
 }
 
-/// Reads `tabular/NAME.csv.gz`, whose last column is the label. When it can not be had it says so and gives none.
+/// Reads `tabular/NAME.csv.gz` of the data sets.
 pub fn load(name: &str) -> Option<Table> {
-    let path = data_root().join(format!("tabular/{name}.csv.gz"));
-    let output = Command::new("gzip").arg("-dc").arg(&path).output();
+    read(&data_root().join(format!("tabular/{name}.csv.gz")))
+}
+
+/// Reads a table of numbers, whose last column is the label. When it can not be had it says so and gives none.
+pub fn read(path: &Path) -> Option<Table> {
+    let output = Command::new("gzip").arg("-dc").arg(path).output();
     let text = match output {
         Ok(output) if output.status.success() => {
             String::from_utf8(output.stdout).expect("a CSV file is text")

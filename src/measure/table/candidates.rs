@@ -29,7 +29,8 @@ impl Task {
     pub fn default_learner(self) -> Option<&'static str> {
         match self {
             Task::Anomaly => Some("isolation_forest"),
-            Task::Classification | Task::Regression => None,
+            Task::Classification => Some("logistic_regression"),
+            Task::Regression => None,
         }
     }
 }

@@ -188,7 +188,9 @@ fn identity(cell: Cell) -> u64 {
 fn cell(bytes: &[u8]) -> Cell {
     let bytes = bytes.trim_ascii();
     match number(bytes) {
-        Some(x) => Cell::Number(x),
+        Some(x) if x.is_finite() => Cell::Number(x),
+        // Infinite, or not a number.
+        Some(_) => Cell::Missing,
         None if is_missing(bytes) => Cell::Missing,
         None => Cell::Text(xxh3_64(bytes)),
     }
@@ -218,7 +220,7 @@ mod tests {
         let with = |n_words: usize| {
             let mut column = vec!["word"; n_words];
             column.resize(100, " 1.5 ");
-            column.extend(["", "NA", "nan", "?"]);
+            column.extend(["", "NA", "-inf", "?"]);
             table(&[column])
         };
         let numeric = with(1);
@@ -235,7 +237,7 @@ mod tests {
         let mut column = vec!["a"; 30];
         column.extend(["b"; 20]);
         column.extend([""; 10]);
-        column.extend(["c", "d", "inf"]);
+        column.extend(["c", "d", "e"]);
         let table = table(&[column, vec!["7"; 63]]);
         assert_eq!(table.n_features(), 4);
         assert_eq!(row(&table, 0), [0.0, 0.0, 0.0, 7.0]);

@@ -38,13 +38,13 @@ impl Task {
     }
 }
 
-/// A cell without a value, blanks around it left out: empty, or one of the usual words for it.
+/// A cell without a value: empty, or one of the usual words for it.
 fn is_missing(cell: &[u8]) -> bool {
-    const WORDS: [&str; 8] = ["", "?", "na", "n/a", "nan", "null", "none", "-"];
+    const WORDS: [&str; 8] = ["", "?", "-", "na", "n/a", "nan", "null", "none"];
     WORDS.iter().any(|word| cell.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// A finite number, blanks around it left out.
+/// A number, which may be infinite or NaN.
 fn number(cell: &[u8]) -> Option<f64> {
-    std::str::from_utf8(cell).ok()?.parse().ok().filter(|x: &f64| x.is_finite())
+    std::str::from_utf8(cell).ok()?.parse().ok()
 }

@@ -118,3 +118,54 @@ fn k_fold(
     }
     outcome
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::table::{Cells, Named, Quality, baselines};
+
+    /// A baseline's name, what it said, and how good that was.
+    type Told = (&'static str, Vec<(u32, f64)>, Quality);
+
+    /// Of the baselines of regression, on targets that are known.
+    fn told(protocol: Protocol) -> Vec<Told> {
+        let labels = [4.0, f64::NAN, 8.0, 6.0, 2.0];
+        let mut cells = Cells::new(1);
+        labels.iter().for_each(|_| cells.push([&b"1"[..]].into_iter()));
+        let (table, order) = (cells.table(), [0, 2, 3, 4]);
+        let of = |Named { name, make }: Named| {
+            let make = || make(table.n_features(), 0);
+            let how = (Task::Regression, protocol);
+            let scores = run(&table, &labels, &order, how, &make, &mut |_| ()).scores;
+            let pairs: Vec<(f64, f64)> = scores.iter().map(|(row, y)| (*y, labels[*row as usize])).collect();
+            (name, scores, Quality::of(Task::Regression, &pairs))
+        };
+        baselines(Task::Regression).into_iter().map(of).collect()
+    }
+
+    #[test]
+    fn labels_come_after_their_delay_and_folds_after_the_others() {
+        let [(mean, means, quality), (no_change, last, _)] =
+            told(Protocol::Prequential { label_delay: 0 }).try_into().expect("two baselines");
+        assert_eq!((mean, no_change), ("mean", "no_change"));
+        assert_eq!(means, [(0, 0.0), (2, 4.0), (3, 6.0), (4, 6.0)]);
+        assert_eq!(last, [(0, 0.0), (2, 4.0), (3, 8.0), (4, 6.0)]);
+        let rmse = libm::sqrt((16.0 + 16.0 + 0.0 + 16.0) / 4.0);
+        assert_eq!(quality, Quality::Regression { n: 4, mae: 3.0, rmse });
+        let late = told(Protocol::Prequential { label_delay: 2 });
+        assert_eq!(late[1].1, [(0, 0.0), (2, 0.0), (3, 0.0), (4, 4.0)]);
+        let folds = told(Protocol::KFold(2));
+        assert_eq!(folds[0].1, [(0, 4.0), (2, 4.0), (3, 6.0), (4, 6.0)]);
+    }
+
+    #[test]
+    fn rows_come_in_order_of_time_or_of_a_seed() {
+        let times = [3.0, 1.0, f64::NEG_INFINITY, 1.0];
+        assert_eq!(order(vec![0, 1, 2, 3], Some(&times), None), [2, 1, 3, 0]);
+        let shuffled = order((0..1_000).collect(), None, Some(5));
+        let mut sorted = shuffled.clone();
+        sorted.sort_unstable();
+        assert!(sorted.iter().copied().eq(0..1_000) && shuffled != sorted);
+        assert_eq!(shuffled, order((0..1_000).collect(), None, Some(5)));
+    }
+}

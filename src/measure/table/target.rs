@@ -110,7 +110,9 @@ impl Target {
             return Err(TargetError::Empty);
         }
         let value = |value: &String| {
-            number(value.as_bytes()).ok_or_else(|| TargetError::NoNumber { value: value.clone() })
+            number(value.as_bytes())
+                .filter(|y| y.is_finite())
+                .ok_or_else(|| TargetError::NoNumber { value: value.clone() })
         };
         let numbers: Vec<f64> = self.values.iter().map(value).collect::<Result<_, _>>()?;
         Ok(self.rows.iter().map(|place| place.map_or(f64::NAN, |at| numbers[at as usize])).collect())
