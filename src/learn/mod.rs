@@ -76,7 +76,8 @@ pub trait Visitor {
     fn scaler<S: Scaler>(&mut self, name: &'static str, make: fn(usize, u64) -> S);
 }
 
-/// Shows every learner of this module to `visitor`. A learner is done when it is listed here and passes.
+/// Shows every learner of rows of this module to `visitor`. A learner is done when it is listed here and passes. Those
+/// of pairs and items are held to the same, as far as it applies, by `tests/it/item_to_item.rs`.
 pub fn registry(visitor: &mut impl Visitor) {
     visitor.anomaly_detector("isolation_forest", IsolationForest::new);
     visitor.classifier("logistic_regression", |n_features, _| LogisticRegression::new(n_features));
