@@ -33,8 +33,15 @@ pub struct Popularity {
 pub struct Config {
     /// The time in which a weight halves.
     pub half_life: HalfLife,
-    /// Items kept, at least 1.
+    /// Items kept, 1 to 2^30.
     pub items_max: usize,
+}
+
+impl Config {
+    fn clamped(&self) -> Self {
+        let half_life = HalfLife::from_ms(self.half_life.ms());
+        Self { half_life, items_max: self.items_max.clamp(1, 1 << 30) }
+    }
 }
 
 impl Default for Config {
@@ -66,10 +73,9 @@ impl Counter {
 }
 
 impl Popularity {
-    /// A cap of 0 counts as 1.
+    /// A setting outside its range counts as the nearest one inside.
     pub fn new(config: &Config) -> Self {
-        let items_max = config.items_max.clamp(1, u32::MAX as usize / 4);
-        let config = Config { items_max, ..config.clone() };
+        let config = config.clamped();
         let stored = Stored { config, landmark: Landmark::default(), n_learned: 0, heap: Vec::new() };
         Self { stored, places: IdMap::new() }
     }
@@ -211,7 +217,10 @@ impl TryFrom<Stored> for Popularity {
         let mut popularity = Self { stored, places: IdMap::new() };
         popularity.find_places();
         let Stored { config, heap, .. } = &popularity.stored;
-        if popularity.places.len() != heap.len() || heap.len() > config.items_max {
+        if *config != config.clamped()
+            || popularity.places.len() != heap.len()
+            || heap.len() > config.items_max
+        {
             return Err("the counters do not add up".into());
         }
         Ok(popularity)

@@ -27,32 +27,6 @@ fraud = "1"
 delay = "2d"
 "#;
 
-<<<<<<< HEAD
-/// A folder that goes away.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    pub fn new(name: &str) -> Folder {
-        let folder = std::env::temp_dir().join(format!("habitue-backtest-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Folder(folder)
-    }
-
-    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        let file = self.0.join(name);
-        std::fs::write(&file, bytes).unwrap();
-        file.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-=======
->>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 fn backtest(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_habitue"));
     command.arg("backtest").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));

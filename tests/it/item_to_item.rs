@@ -203,6 +203,7 @@ fn damaged_snapshots_are_refused() {
     assert!(restore(|stored| stored["pages"][0][0]["item"] = 5.into()).is_err(), "an item stands twice");
     assert!(restore(|stored| drop(stored["pages"][0].as_array_mut().unwrap().pop())).is_err());
     assert!(restore(|stored| stored["config"]["items_max"] = 89.into()).is_err());
+    assert!(restore(|stored| stored["config"]["neighbours_max"] = 0.into()).is_err());
 }
 
 /// A customer's side sends pairs, an item's side folds them: the same as counting in whole sessions.

@@ -27,7 +27,8 @@ mod http;
 #[cfg(feature = "service")]
 mod metrics;
 #[cfg(feature = "service")]
+mod orders;
+#[cfg(feature = "service")]
 mod repurchase;
 #[cfg(feature = "service")]
 mod sessions;
-mod orders;

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use habitue::measure::sessions::METHODS;
 use serde_json::{Value, json};
 
-use crate::backtest::Folder;
+use crate::folder::Folder;
 use crate::tabular::data_root;
 use slow::Slow;
 

@@ -63,10 +63,20 @@ pub struct ItemToItem {
 pub struct Config {
     /// The time in which a pair's weight halves.
     pub half_life: HalfLife,
-    /// Neighbours kept of an item, at least 1.
+    /// Neighbours kept of an item, 1 to 65 536.
     pub neighbours_max: usize,
-    /// Items kept, at least 1.
+    /// Items kept, 1 to 2^32 - 1.
     pub items_max: usize,
+}
+
+impl Config {
+    fn clamped(&self) -> Self {
+        Self {
+            half_life: HalfLife::from_ms(self.half_life.ms()),
+            neighbours_max: self.neighbours_max.clamp(1, 65_536),
+            items_max: self.items_max.clamp(1, u32::MAX as usize),
+        }
+    }
 }
 
 impl Default for Config {
@@ -95,13 +105,9 @@ pub struct Frozen {
 }
 
 impl ItemToItem {
-    /// Caps of 0 count as 1.
+    /// A setting outside its range counts as the nearest one inside.
     pub fn new(config: &Config) -> Self {
-        let config = Config {
-            neighbours_max: config.neighbours_max.max(1),
-            items_max: config.items_max.clamp(1, u32::MAX as usize),
-            ..config.clone()
-        };
+        let config = config.clamped();
         let rows =
             Frozen { config, pages: Vec::new(), hand: 0, newest_ms: i64::MIN, n_learned: 0, n_evicted: 0 };
         Self { rows, index: IdMap::new(), heap_bytes: 0 }
@@ -244,8 +250,12 @@ impl TryFrom<Frozen> for ItemToItem {
             }
             table.heap_bytes += row.heap_bytes(table.rows.config.neighbours_max);
         }
+        let config = &table.rows.config;
+        if *config != config.clamped() {
+            return Err(format!("settings out of range: {config:?}"));
+        }
         let is_paged = table.rows.pages.iter().rev().skip(1).all(|page| page.len() == PAGE);
-        if !is_paged || table.len() != table.rows.len() || table.len() > table.rows.config.items_max {
+        if !is_paged || table.len() != table.rows.len() || table.len() > config.items_max {
             return Err("the table's pages do not add up".into());
         }
         Ok(table)

@@ -20,17 +20,22 @@ fn load(name: &str) -> Option<Vec<Vec<Item>>> {
 }
 
 /// Plain sequential rules: from each of the 10 items before, weighted by 1 / distance, without a way back; lists from the
-/// raw weights of the last three items. Nothing of the test is learned.
-fn sequential_rules(name: &str) -> Option<(f64, f64)> {
+/// raw weights of the last three items. Sessions are dealt out to `n_parts` tables, which are merged; nothing of the
+/// test is learned.
+fn sequential_rules(name: &str, n_parts: usize) -> Option<(f64, f64)> {
     let (train, test) = (load(&format!("{name}.train"))?, load(&format!("{name}.test"))?);
-    let mut table = ItemToItem::new(&Config { half_life: HalfLife::from_ms(i64::MAX), ..Config::default() });
-    for session in train {
+    let config = Config { half_life: HalfLife::from_ms(i64::MAX), ..Config::default() };
+    let mut parts = vec![ItemToItem::new(&config); n_parts];
+    for (number, session) in train.iter().enumerate() {
         for (at, right) in session.iter().enumerate() {
             for (distance, left) in (1_u8..=10).zip(session[..at].iter().rev()) {
-                table.add(Pair { left: *left, right: *right, weight: 1.0 / f32::from(distance) }, 0);
+                parts[number % n_parts]
+                    .add(Pair { left: *left, right: *right, weight: 1.0 / f32::from(distance) }, 0);
             }
         }
     }
+    let mut table = ItemToItem::new(&config);
+    parts.iter().for_each(|part| assert!(table.merge(part)));
     let (mut candidates, mut n, mut hits, mut sum) = (Candidates::default(), 0, 0, 0.0);
     for session in test {
         for at in 1..session.len() {
@@ -53,10 +58,13 @@ fn sequential_rules(name: &str) -> Option<(f64, f64)> {
 
 #[test]
 fn sequential_rules_are_those_of_a_separate_implementation() {
-    // By a port in Python and numba with the same K of 100, to two digits.
+    // By a port in Python and numba with the same K of 100, to two digits. Its merged tables, of sessions dealt out at
+    // random, gave 45.98 and 68.10.
     for (name, hit_rate, mrr) in [("diginetica", 46.02, 15.53), ("yoochoose1_64", 68.07, 29.11)] {
-        let Some(got) = sequential_rules(name) else { return };
-        eprintln!("{name}: hit rate {:.2}, mean reciprocal rank {:.2}", got.0, got.1);
-        assert!((got.0 - hit_rate).abs() < 0.2 && (got.1 - mrr).abs() < 0.1, "{name}: {got:?}");
+        for n_parts in [1, 8] {
+            let Some(got) = sequential_rules(name, n_parts) else { return };
+            eprintln!("{name} in {n_parts}: hit rate {:.2}, mean reciprocal rank {:.2}", got.0, got.1);
+            assert!((got.0 - hit_rate).abs() < 0.15 && (got.1 - mrr).abs() < 0.1, "{name}: {got:?}");
+        }
     }
 }
