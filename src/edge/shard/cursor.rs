@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::edge::log::{Log, LogError, Place, Reader, Record};
+use crate::edge::log::{Ends, Log, LogError, Place, Reader, Record};
 use crate::event::TimeMs;
 
 /// A record copied out of the client's buffer.
@@ -61,12 +61,12 @@ impl<L: Log> Cursor<L> {
         self.ahead.pop_front()
     }
 
-    /// The end up to which records can be read by now.
+    /// The place's ends by now.
     ///
     /// # Errors
     /// When the log does not say.
-    pub fn stable_end(&mut self) -> Result<u64, LogError> {
-        Ok(self.reader.ends(self.place)?.stable)
+    pub fn ends(&mut self) -> Result<Ends, LogError> {
+        self.reader.ends(self.place)
     }
 
     /// True when everything committed so far has been popped.

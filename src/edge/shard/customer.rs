@@ -16,6 +16,7 @@ use crate::event::{Event, Input, Reject, Rejected, TimeMs};
 use crate::signal::journal::{Positions, Step};
 use crate::signal::{Signal, Source, Topic};
 
+mod follow;
 mod restore;
 pub use restore::CustomerRestore;
 
