@@ -6,8 +6,15 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 6] =
-    [&["backtest"], &["validate"], &["topics"], &["topics", "plan"], &["topics", "create"], &["version"]];
+const COMMANDS: [&[&str]; 7] = [
+    &["backtest"],
+    &["validate"],
+    &["verify"],
+    &["topics"],
+    &["topics", "plan"],
+    &["topics", "create"],
+    &["version"],
+];
 
 fn habitue(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_habitue"));
@@ -151,7 +158,7 @@ fn the_plan_lists_every_topic_with_its_reason() {
 #[test]
 fn a_broker_that_does_not_answer_is_exit_code_5() {
     let file = File::new("nobody.toml", "[kafka]\nbrokers = [\"127.0.0.1:1\"]\nconnect_timeout = \"1s\"\n");
-    for command in [&["topics", "plan", "--connect"][..], &["topics", "create"]] {
+    for command in [&["topics", "plan", "--connect"][..], &["topics", "create"], &["verify"]] {
         let output = run(&[command, &["--config", file.path()]].concat());
         assert_eq!((code(&output), out(&output).as_str()), (5, ""), "{}", err(&output));
     }

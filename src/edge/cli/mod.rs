@@ -36,6 +36,7 @@ commands! {
     Backtest = backtest;
     Topics = topics;
     Validate = validate;
+    Verify = verify;
     Version = version;
 }
 

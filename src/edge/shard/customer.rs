@@ -18,6 +18,7 @@ use crate::signal::{Signal, Source, Topic};
 
 mod follow;
 mod restore;
+pub mod verify;
 pub use restore::CustomerRestore;
 
 /// A live partition, its positions, and its journal entry under construction.
