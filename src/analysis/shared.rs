@@ -75,6 +75,11 @@ impl Tables {
         counts
     }
 
+    /// Rows it holds at most.
+    pub fn rows_max(&self) -> usize {
+        self.rows_max
+    }
+
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }

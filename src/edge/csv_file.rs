@@ -42,7 +42,6 @@ pub fn plain(file: &Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
         Box::new(zstd::stream::read::Decoder::with_buffer(opened)?)
     } else {
         Box::new(opened)
-<<<<<<< HEAD
     })
 }
 
@@ -52,13 +51,10 @@ pub fn plain(file: &Path, progress: &ProgressBar) -> io::Result<Box<dyn Read>> {
 /// When the file cannot be opened, or has no readable header where it should.
 pub fn open(file: &Path, form: &Form, progress: &ProgressBar) -> io::Result<(Reader, Vec<String>)> {
     let plain = plain(file, progress)?;
-=======
-    };
     let (plain, delimiter): (Box<dyn Read>, u8) = match form.separator {
         Separator::Byte(byte) => (plain, byte),
         Separator::Blanks => (Box::new(Squeezed::new(plain)), b' '),
     };
->>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(form.columns.is_none())

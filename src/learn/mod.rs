@@ -15,34 +15,16 @@ use serde::de::DeserializeOwned;
 pub mod bg_nbd;
 pub mod gate;
 pub mod isolation_forest;
-<<<<<<< HEAD
-<<<<<<< HEAD
-pub mod item_to_item;
-pub mod popularity;
-=======
-pub mod logistic_regression;
->>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
-=======
 pub mod item_to_item;
 pub mod logistic_regression;
 pub mod popularity;
->>>>>>> 064099889c23d487d746ef43ff4ad987626bab5f
 pub mod scale;
 
 pub use gate::LearnGate;
 pub use isolation_forest::IsolationForest;
-<<<<<<< HEAD
-<<<<<<< HEAD
-pub use item_to_item::ItemToItem;
-pub use popularity::Popularity;
-=======
-pub use logistic_regression::LogisticRegression;
->>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
-=======
 pub use item_to_item::ItemToItem;
 pub use logistic_regression::LogisticRegression;
 pub use popularity::Popularity;
->>>>>>> 064099889c23d487d746ef43ff4ad987626bab5f
 pub use scale::{MinMaxScaler, StandardScaler};
 
 /// What every learner is: plain data that can be stored, copied and measured.

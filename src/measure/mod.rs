@@ -2,11 +2,8 @@
 
 pub mod classification;
 pub mod labels;
-<<<<<<< HEAD
 pub mod lists;
-=======
 pub mod orders;
->>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 pub mod prequential;
 pub mod ranking;
 pub mod regression;

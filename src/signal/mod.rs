@@ -83,6 +83,9 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// Every topic that a signal goes to.
+    pub const TOPICS: [Topic; 3] = [Topic::Alerts, Topic::Scores, Topic::DeadLetters];
+
     pub fn topic(&self) -> Topic {
         match self {
             Signal::Alert(_) => Topic::Alerts,

@@ -6,10 +6,11 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 7] = [
+const COMMANDS: [&[&str]; 8] = [
     &["evaluate", "orders"],
     &["backtest"],
     &["validate"],
+    &["verify"],
     &["topics"],
     &["topics", "plan"],
     &["topics", "create"],
@@ -158,7 +159,7 @@ fn the_plan_lists_every_topic_with_its_reason() {
 #[test]
 fn a_broker_that_does_not_answer_is_exit_code_5() {
     let file = File::new("nobody.toml", "[kafka]\nbrokers = [\"127.0.0.1:1\"]\nconnect_timeout = \"1s\"\n");
-    for command in [&["topics", "plan", "--connect"][..], &["topics", "create"]] {
+    for command in [&["topics", "plan", "--connect"][..], &["topics", "create"], &["verify"]] {
         let output = run(&[command, &["--config", file.path()]].concat());
         assert_eq!((code(&output), out(&output).as_str()), (5, ""), "{}", err(&output));
     }

@@ -93,8 +93,22 @@ def run(args, checks, folder, bootstrap, fleet):
     reconciled = subprocess.run([sys.executable, str(ORACLE / "reconcile.py"), "--bootstrap", bootstrap, "--prefix", PREFIX,
                                  "--totals", str(totals), *(["--late"] if args.late else [])], check=False)
     checks.that("everything agrees with the recomputation", reconciled.returncode == 0)
+    checks.that("every signal and decision made anew is the committed one", verified(first, folder / "verified.json"))
     for instance in fleet:
         checks.that(f"{instance.name} logged no hash mismatch", not instance.logged("hash mismatch"))
+
+
+def verified(instance, file):
+    """Verify mode of every partition, from the journal's start to its end."""
+    begun = time.monotonic()
+    with file.open("wb") as out:
+        code = instance.command("verify", "--config", instance.config, "--json", stdout=out)
+    partitions = json.loads(file.read_text() or "{}").get("partitions", [])
+    for partition in partitions:
+        print(f"verified: {partition}")
+    print(f"verified in {time.monotonic() - begun:.1f} s")
+    whole = [of for of in partitions if of["result"] == "equal" and of["verified_from"] == 0 and of["signals"] > 0]
+    return code == 0 and len(whole) == PARTITIONS
 
 
 def kill_round(checks, kill, fleet, journal):

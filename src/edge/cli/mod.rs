@@ -37,6 +37,7 @@ commands! {
     Evaluate = evaluate;
     Topics = topics;
     Validate = validate;
+    Verify = verify;
     Version = version;
 }
 

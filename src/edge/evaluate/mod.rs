@@ -1,10 +1,7 @@
 //! Learners measured on files: one module for each kind of data.
 
-<<<<<<< HEAD
-pub mod sessions;
-=======
 pub mod orders;
->>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
+pub mod sessions;
 pub mod table;
 
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@ mod guards;
 mod lag;
 pub mod settings;
 pub mod totals;
+pub mod verify;
 mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,7 +31,7 @@ use crate::edge::shard::apply::Apply;
 use crate::edge::shard::commit::Committer;
 use crate::edge::shard::customer::CustomerStage;
 use crate::edge::shard::market::MarketStage;
-use crate::edge::shard::shared::{Epoch, Shared, SharedReader};
+use crate::edge::shard::shared::{Shared, SharedReader};
 use crate::edge::shard::store::ObjectSnapshots;
 use crate::edge::shard::threads::{Stop, run as run_shard};
 use crate::edge::shard::{Clock, Environment, ShardError, Stage};
@@ -185,9 +186,7 @@ impl Service {
         let patience = Instant::now() + config.kafka.connect_timeout;
         patiently(patience, stop, || guards::topics(&log, config))?;
         let models = patiently(patience, stop, || Ok(log.partitions(Topic::Models)?))?.unwrap_or(1);
-        let rows_max = engine.analysis.rows_max() * config.topics.market_partitions() as usize;
-        // What control does not say has the same value in every instance, whatever its file says.
-        let shared = Arc::new(Shared::new(Epoch::new(Default::default(), models, rows_max)));
+        let shared = Arc::new(Shared::new(settings::epoch(config, models)));
         let new_reader = || Ok(SharedReader::new(&log, Arc::clone(&wire), Arc::clone(&shared))?);
         let mut reader = patiently(patience, stop, new_reader)?;
         control::read_to_end(&mut reader, &shared, stop)?;

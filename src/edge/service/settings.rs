@@ -7,6 +7,7 @@ use super::ServiceError;
 use crate::codec::{self, SchemaSet};
 use crate::config::{Config, WireForm};
 use crate::edge::shard::ShardConfig;
+use crate::edge::shard::shared::Epoch;
 use crate::edge::shard::wire::Wire;
 use crate::event::{Input, TimeMs};
 use crate::{analysis, engine};
@@ -46,6 +47,13 @@ pub fn published(config: &Config) -> analysis::Published {
             interval_ms: millis(recommend.list_interval),
         },
     }
+}
+
+/// What is shared before anything was read, with room for the rows of `models`.
+pub fn epoch(config: &Config, models_partitions: u32) -> Epoch {
+    let rows_max = engine(config).analysis.rows_max() * config.topics.market_partitions() as usize;
+    // What control does not say has the same value in every instance, whatever its file says.
+    Epoch::new(Default::default(), models_partitions, rows_max)
 }
 
 /// Settings of one shard; `number` is its place in the process.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::edge::log::{Log, LogError, Place, Reader, Record};
+use crate::edge::log::{Ends, Log, LogError, Place, Reader, Record};
 use crate::event::TimeMs;
 
 /// A record copied out of the client's buffer.
@@ -25,6 +25,17 @@ impl OwnedRecord {
         }
     }
 }
+
+impl OwnedRecord {
+    /// As the log gave it.
+    pub fn at(&self, place: Place) -> Record<'_> {
+        let (offset, timestamp_ms) = (self.offset, self.timestamp_ms);
+        Record { place, offset, timestamp_ms, key: self.key.as_deref(), value: self.value.as_deref() }
+    }
+}
+
+/// Polls after which a log that gives neither a record nor an end is taken for silent.
+const SILENT_POLLS_MAX: u32 = 300;
 
 /// Reads one place. It polls only when asked for more, so it holds one poll's worth at most.
 pub struct Cursor<L: Log> {
@@ -57,16 +68,40 @@ impl<L: Log> Cursor<L> {
         Ok(self.ahead.front())
     }
 
+    /// The next record, or none where everything committed when the place was opened has been popped. Waits as
+    /// often as it takes, up to `wait` each time.
+    ///
+    /// # Errors
+    /// `Retry` when the log stays silent; any other answer of the log.
+    pub fn peek_or_end(&mut self, wait: Duration) -> Result<Option<&OwnedRecord>, LogError> {
+        for _ in 0..SILENT_POLLS_MAX {
+            if !self.ahead.is_empty() || self.is_at_end() {
+                return Ok(self.ahead.front());
+            }
+            self.peek(wait)?;
+        }
+        Err(LogError::Retry(format!("{:?} gives neither a record nor an end", self.place)))
+    }
+
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The next record if it has come already.
+    pub fn front(&self) -> Option<&OwnedRecord> {
+        self.ahead.front()
+    }
+
     pub fn pop(&mut self) -> Option<OwnedRecord> {
         self.ahead.pop_front()
     }
 
-    /// The end up to which records can be read by now.
+    /// The place's ends by now.
     ///
     /// # Errors
     /// When the log does not say.
-    pub fn stable_end(&mut self) -> Result<u64, LogError> {
-        Ok(self.reader.ends(self.place)?.stable)
+    pub fn ends(&mut self) -> Result<Ends, LogError> {
+        self.reader.ends(self.place)
     }
 
     /// True when everything committed so far has been popped.

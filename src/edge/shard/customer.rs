@@ -16,7 +16,9 @@ use crate::event::{Event, Input, Reject, Rejected, TimeMs};
 use crate::signal::journal::{Positions, Step};
 use crate::signal::{Signal, Source, Topic};
 
+mod follow;
 mod restore;
+pub mod verify;
 pub use restore::CustomerRestore;
 
 /// A live partition, its positions, and its journal entry under construction.

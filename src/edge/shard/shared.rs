@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::wire::Wire;
 use crate::analysis::Published;
 use crate::analysis::shared::Tables;
-use crate::edge::log::{Log, LogError, Place, Reader};
+use crate::edge::log::{Log, LogError, Place, Reader, Record};
 use crate::event::Control;
 use crate::signal::Topic;
 
@@ -25,6 +25,9 @@ pub struct Epoch {
     pub rounds: u64,
     /// Settings seen in control at all.
     pub settings: u64,
+    /// By partition of models: read from a start before this offset, the tables lack versions that were
+    /// compacted away; from it on they are what they were. 0 where no gap shows.
+    pub whole_from: Vec<u64>,
     /// Records that could not be read, and rows refused for want of room.
     pub unreadable: u64,
     pub refused_rows: u64,
@@ -41,9 +44,16 @@ impl Epoch {
             models: vec![0; models_partitions as usize],
             rounds: 0,
             settings: 0,
+            whole_from: vec![0; models_partitions as usize],
             unreadable: 0,
             refused_rows: 0,
         }
+    }
+
+    /// Nothing read yet, with room for as much as this one.
+    pub fn anew(&self) -> Epoch {
+        let partitions = u32::try_from(self.models.len()).unwrap_or(0);
+        Epoch::new(Published::default(), partitions, self.tables.rows_max())
     }
 
     /// Whether at least as much was read as these positions say.
@@ -107,10 +117,7 @@ impl<L: Log> SharedReader<L> {
         let mut read = 0;
         let mut wait = wait;
         while read < RECORDS_MAX {
-            let polled = reader.poll(wait, &mut |record| match record.place.topic {
-                Topic::Control => epoch.control_record(wire, record.offset, record.value),
-                _ => epoch.model_record(wire, record),
-            });
+            let polled = reader.poll(wait, &mut |record| epoch.record(wire, record));
             match polled {
                 Ok(0) | Err(LogError::Retry(_)) => break,
                 Ok(records) => read += records,
@@ -128,6 +135,14 @@ impl<L: Log> SharedReader<L> {
 }
 
 impl Epoch {
+    /// Takes the next record of `control`, or of a partition of `models`.
+    pub fn record(&mut self, wire: &Wire, record: Record<'_>) {
+        match record.place.topic {
+            Topic::Control => self.control_record(wire, record.offset, record.value),
+            _ => self.model_record(wire, record),
+        }
+    }
+
     fn control_record(&mut self, wire: &Wire, offset: u64, value: Option<&[u8]>) {
         self.control = self.control.max(offset + 1);
         match value.map(|value| wire.read_control(value)) {
@@ -149,11 +164,18 @@ impl Epoch {
         }
     }
 
-    fn model_record(&mut self, wire: &Wire, record: crate::edge::log::Record<'_>) {
+    fn model_record(&mut self, wire: &Wire, record: Record<'_>) {
         let at = record.place.partition as usize;
         self.models[at] = self.models[at].max(record.offset + 1);
         match record.value.map(|value| wire.read_row(value)) {
-            Some(Ok(row)) => self.refused_rows += u64::from(!self.tables.put(row)),
+            Some(Ok(row)) => {
+                // A version is one more than the last, or 1 where a row that was forgotten begins again.
+                let last = self.tables.row(&row.table, &row.key).map_or(0, |row| row.version);
+                if row.version > 1 && row.version != last + 1 {
+                    self.whole_from[at] = record.offset + 1;
+                }
+                self.refused_rows += u64::from(!self.tables.put(row));
+            }
             Some(Err(reason)) => {
                 self.unreadable += 1;
                 tracing::warn!(offset = record.offset, reason, "a model record is ignored");

@@ -53,7 +53,7 @@ def service(records, good, bad):
                 part = offsets[i:i + 100]
                 step = {"input": topic, "from": offsets[i - 1] + 1 if i else 0, "to": part[-1] + 1}
                 journal.append((partition, len(journal), {"steps": [step, {"time_ms": 5}]}))
-    scores, alerts, facts = [], [], []
+    scores, alerts, facts, lists = [], [], [], []
     totals = collections.defaultdict(lambda: dict.fromkeys(reconcile.COLUMNS[1:-2], 0) | {"times": []})
     for (topic, partition, offset), record in good:
         customer = record["customer"]
@@ -69,6 +69,10 @@ def service(records, good, bad):
             facts.append({"content": {"facts": [{"event": len(scores), "risk": 1}]}})
         if customer is None:
             continue
+        if topic != "feedback":
+            source = {"input": topic, "partition": partition, "offset": offset}
+            items = [{"item": "a", "rank": 1}, {"item": "b", "rank": 2}]
+            lists.append({"id": f"{len(lists):032x}", "customer": customer, "source": source, "items": items})
         row = totals[customer]
         if topic == "feedback":
             row["feedbacks"] += 1
@@ -84,7 +88,7 @@ def service(records, good, bad):
     letters = [{"source": dict(zip(("input", "partition", "offset"), place)), "reason": reason} for place, reason in bad.items()]
     known = {name: row for name, row in totals.items() if row["times"]}
     rows = [[name, *(row[c] for c in reconcile.COLUMNS[1:-2]), min(row["times"]), max(row["times"])] for name, row in known.items()]
-    return {"journal": journal, "scores": scores, "alerts": alerts, "facts": facts, "dead-letters": letters, "totals": rows}
+    return {"journal": journal, "scores": scores, "alerts": alerts, "recommendations": lists, "facts": facts, "dead-letters": letters, "totals": rows}
 
 
 def differences_of(records, said):
@@ -95,6 +99,7 @@ def differences_of(records, said):
     reconcile.check_journal(found, expected.offsets, said["journal"])
     reconcile.check_scores(found, expected.scored, said["scores"])
     reconcile.check_alerts(found, expected.scored, said["alerts"])
+    reconcile.check_recommendations(found, expected.applied, said["recommendations"])
     reconcile.check_dead_letters(found, expected.bad, said["dead-letters"])
     reconcile.check_facts(found, expected.scored, expected.counts["applied feedback"], said["facts"])
     file = io.StringIO(newline="")
@@ -127,6 +132,9 @@ def faults():
     yield "a score of another customer", lambda said: said["scores"][3].update(customer="somebody")
     yield "an alert told twice", double("alerts", 2)
     yield "an alert without a score", lambda said: said["alerts"][2].update(event_id="nobody's")
+    yield "a list told twice", double("recommendations", 7)
+    yield "a list of another customer", lambda said: said["recommendations"][7].update(customer="somebody")
+    yield "a list with an item twice", lambda said: said["recommendations"][7]["items"][1].update(item="a")
     yield "a lost dead letter", cut("dead-letters", 1)
     yield "a dead letter told twice", double("dead-letters", 1)
     yield "a dead letter with another reason", lambda said: said["dead-letters"][0].update(reason="late")

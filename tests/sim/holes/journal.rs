@@ -14,7 +14,7 @@ use super::rig::{Rewrite, Rig};
 use super::shop::{Shop, wire};
 
 /// A reader to whom every entry is changed.
-fn entries(change: impl Fn(&mut Entry) + Send + Sync + 'static) -> Rewrite {
+pub fn entries(change: impl Fn(&mut Entry) + Send + Sync + 'static) -> Rewrite {
     Arc::new(move |topic, _, value| {
         if topic != Topic::Journal {
             return value.to_vec();
@@ -45,11 +45,11 @@ fn is_refused(shop: &Shop, change: impl Fn(&mut Entry) + Send + Sync + 'static) 
 }
 
 /// Nearly everything at this terminal is fraud.
-fn publish_risk(shop: &Shop) {
+pub fn publish_risk(shop: &Shop, version: u64) {
     let row = Row {
         table: "entity_risk".into(),
         key: "terminal:t1".into(),
-        version: 1,
+        version,
         time_ms: shop.log.now_ms(),
         numbers: vec![0.95, 0.01, 19.0, 20.0],
         text: String::new(),
@@ -69,7 +69,7 @@ fn decisions_are_taken_from_the_journal() {
         shop.buy(event, "c1");
         shop.settle(&mut [&mut a]);
     }
-    publish_risk(&shop);
+    publish_risk(&shop, 1);
     shop.settle(&mut [&mut a]);
     shop.buy("p2", "c1");
     shop.settle(&mut [&mut a]);

@@ -6,3 +6,4 @@ mod journal;
 mod rig;
 mod shop;
 mod snapshots;
+mod verify;

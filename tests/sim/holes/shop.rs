@@ -104,17 +104,22 @@ impl Shop {
         }
     }
 
-    pub fn start(&self, name: &str, rig: Rig) -> Process {
-        let shared = Arc::new(Shared::new(Epoch::new(Published::default(), MODELS, 10_000)));
-        let environment = Environment {
-            log: rig.clone(),
+    /// What the process of this name stands in; nothing is read yet.
+    pub fn environment(&self, name: &str, rig: Rig) -> Environment<Rig> {
+        Environment {
+            log: rig,
             store: Arc::clone(&self.shelf) as Arc<dyn SnapshotStore>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            shared: Arc::clone(&shared),
+            shared: Arc::new(Shared::new(Epoch::new(Published::default(), MODELS, 10_000))),
             wire: Arc::clone(&self.wire),
             config: Arc::new(ShardConfig { instance: name.to_owned(), ..self.config.clone() }),
             engine: Arc::clone(&self.engine),
-        };
+        }
+    }
+
+    pub fn start(&self, name: &str, rig: Rig) -> Process {
+        let environment = self.environment(name, rig.clone());
+        let shared = Arc::clone(&environment.shared);
         let reader = SharedReader::new(&rig, Arc::clone(&self.wire), shared).unwrap();
         let committer =
             Committer::new(rig.clone(), Group::Customer, name.into(), Box::new(|| Duration::ZERO));

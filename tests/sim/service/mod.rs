@@ -3,6 +3,7 @@
 mod letter;
 pub mod replay;
 mod traffic;
+pub mod verify;
 pub mod world;
 
 use std::sync::Arc;
@@ -31,7 +32,15 @@ fn sim_config(seed: u64, faults: Faults) -> SimConfig {
     if let Some(facts) = config.topics.get_mut(&Topic::Facts) {
         facts.partitions = MARKET;
     }
+    if let Some(models) = config.topics.get_mut(&Topic::Models) {
+        models.compacted = is_compacted(seed);
+    }
     config
+}
+
+/// In half of all lives models keeps every version, so that the product's verify mode can look at everything.
+fn is_compacted(seed: u64) -> bool {
+    !seed.is_multiple_of(2)
 }
 
 /// `forgetful`: customers expire and are evicted and erased, so that totals are not those of all time.
@@ -163,6 +172,8 @@ fn check(seed: u64, world: &mut World, forgetful: bool) {
         if !forgetful {
             assert_eq!(replay::totals_of(&verified), story.recount(), "totals per customer");
         }
+        let product = verify::verified(world.environment("verify"), number);
+        verify::agrees(&product, &story, &said, is_compacted(seed));
         told.push(said);
     }
     replay::market_is(&world.log, &world.wire, &world.engine, MARKET, &told);

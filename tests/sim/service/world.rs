@@ -193,17 +193,22 @@ impl World {
         }
     }
 
-    fn boot(&self, name: &str) -> Result<Instance, ShardError> {
-        let shared = Arc::new(Shared::new(Epoch::new(Published::default(), MODELS, 10_000)));
-        let environment = Environment {
+    /// What the process of this name stands in; nothing is read yet.
+    pub fn environment(&self, name: &str) -> Environment<SimLog> {
+        Environment {
             log: self.log.clone(),
             store: Arc::clone(&self.store) as Arc<dyn SnapshotStore>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            shared: Arc::clone(&shared),
+            shared: Arc::new(Shared::new(Epoch::new(Published::default(), MODELS, 10_000))),
             wire: Arc::clone(&self.wire),
             config: Arc::new(ShardConfig { instance: name.to_owned(), ..self.config.clone() }),
             engine: Arc::clone(&self.engine),
-        };
+        }
+    }
+
+    fn boot(&self, name: &str) -> Result<Instance, ShardError> {
+        let environment = self.environment(name);
+        let shared = Arc::clone(&environment.shared);
         let reader = SharedReader::new(&self.log, Arc::clone(&self.wire), shared)?;
         let market = MarketStage::new(environment.clone())?;
         Ok(Instance {

@@ -9,11 +9,8 @@ use crate::edge::evaluate::EvaluateError;
 
 commands! {
     Table = table;
-<<<<<<< HEAD
     Sessions = sessions;
-=======
     Orders = orders;
->>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 }
 
 /// Measure learners on your own data.
@@ -56,14 +53,6 @@ fn cell(value: &Value) -> String {
     }
 }
 
-<<<<<<< HEAD
-fn failure(error: EvaluateError) -> Failure {
-    let exit = match error {
-        EvaluateError::File { .. } => Exit::Failed,
-        EvaluateError::Question(_) => Exit::Usage,
-    };
-    Failure::new(exit, error.to_string())
-=======
 impl From<EvaluateError> for Failure {
     fn from(error: EvaluateError) -> Failure {
         let exit = match error {
@@ -72,5 +61,4 @@ impl From<EvaluateError> for Failure {
         };
         Failure::new(exit, error.to_string())
     }
->>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::{Failure, failure, output, results};
+use super::{Failure, output, results};
 use crate::edge::evaluate::sessions::{Read, Report, evaluate};
 use crate::measure::sessions::{Plan, Protocol};
 
@@ -58,7 +58,7 @@ impl Args {
             AskedProtocol::Shop => Protocol::Shop,
         };
         let plan = Plan { protocol, online: !self.frozen };
-        let report = evaluate(&self.train, &self.test, plan, &self.method).map_err(failure)?;
+        let report = evaluate(&self.train, &self.test, plan, &self.method)?;
         if self.json {
             output::json(out, &document(&report, plan))?;
         } else {

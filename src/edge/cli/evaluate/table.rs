@@ -6,11 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::input::CsvForm;
-<<<<<<< HEAD
-use super::{Exit, Failure, failure, output, results};
-=======
 use super::{Exit, Failure, output, results};
->>>>>>> 84e453781c78c7f5e7dd92c41eed8d91a8dfe4d8
 use crate::edge::evaluate::table::{Measured, Question, Report, evaluate};
 use crate::measure::table::{Protocol, Task};
 

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::follow::{Current, FollowError, Followed, Follower, Next};
 use super::{CustomerState, decode};
 use crate::analysis::{Output, View};
 use crate::codec::Decoder;
 use crate::edge::log::{Group, Log, LogError, Place, Reader};
-use crate::edge::shard::cursor::{Cursor, OwnedRecord};
 use crate::edge::shard::shared::Epoch;
 use crate::edge::shard::{BEGIN_ANEW, Environment, Restore, Restored, ShardError};
 use crate::engine::snapshot::{Opened, SnapshotError};
 use crate::engine::{Mode, Partition, RawRecord};
-use crate::event::{Control, Input, Rejected};
-use crate::signal::journal::{Decision, Entry, Positions, Step};
+use crate::event::{Input, Rejected};
+use crate::signal::journal::Positions;
 use crate::signal::{Source, Topic};
 
 /// Records applied in one turn at most.
@@ -48,17 +48,9 @@ enum Phase<L: Log> {
 struct Follow<L: Log> {
     partition: Partition,
     positions: Positions,
-    journal: Cursor<L>,
-    inputs: [Option<Cursor<L>>; Input::ALL.len()],
-    control: Option<Cursor<L>>,
-    /// S and C; next is the offset after the last entry followed.
-    from: u64,
+    steps: Follower<L>,
+    /// C.
     to: u64,
-    next: u64,
-    entry: Option<(u64, Entry)>,
-    step: usize,
-    /// Polls without a record since everything up to C can be read.
-    empty_polls: u32,
 }
 
 impl<L: Log> CustomerRestore<L> {
@@ -119,19 +111,8 @@ impl<L: Log> CustomerRestore<L> {
                 ends.low
             )));
         }
-        let follow = Follow {
-            journal: Cursor::open(&self.environment.log, journal, from)?,
-            partition,
-            positions,
-            inputs: [None, None, None],
-            control: None,
-            from,
-            to: committed,
-            next: from,
-            entry: None,
-            step: 0,
-            empty_polls: 0,
-        };
+        let steps = Follower::open(&self.environment, self.number, (from, committed), EMPTY_POLLS_MAX)?;
+        let follow = Follow { partition, positions, steps, to: committed };
         Ok(Some(Phase::Follow(Box::new(follow))))
     }
 
@@ -147,7 +128,7 @@ impl<L: Log> CustomerRestore<L> {
             Vec::new()
         });
         for position in listed.into_iter().filter(|position| *position <= committed) {
-            match self.open(position) {
+            match open_snapshot(&self.environment, self.number, position) {
                 Ok((partition, positions)) => return Ok((Some(partition), positions, position)),
                 Err(error @ SnapshotError::Identity { .. }) => {
                     return Err(self.refuse(format!(
@@ -162,240 +143,90 @@ impl<L: Log> CustomerRestore<L> {
         Ok((None, Positions::default(), 0))
     }
 
-    fn open(&self, position: u64) -> Result<(Partition, Positions), SnapshotError> {
-        let bytes =
-            self.environment.store.get("customer", self.number, position).map_err(SnapshotError::Format)?;
-        let opened = Opened::read(&bytes)?;
-        opened.expect_position(position)?;
-        let partition = Partition::restore(&opened, self.number, Arc::clone(&self.environment.engine))?;
-        let mut positions = Positions::default();
-        opened.restore("positions", 1, |bytes| {
-            positions = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
-            Ok(())
-        })?;
-        Ok((partition, positions))
-    }
-
     fn settle(&self, partition: Partition, positions: Positions, committed: u64) -> Phase<L> {
         let rounds = self.environment.shared.epoch().rounds;
         Phase::Settle { partition: Box::new(partition), positions, committed, rounds }
     }
 
-    /// Follows the journal for a while; the next phase when C is reached.
+    /// Follows the journal for a while; true when C is reached.
     fn follow(&mut self, follow: &mut Follow<L>, wait: Duration) -> Result<bool, ShardError> {
         let epoch = self.environment.shared.epoch();
         for _ in 0..RECORDS_A_TURN {
-            if follow.entry.is_none() {
-                if follow.next >= follow.to {
-                    return Ok(true);
+            match follow.steps.next(wait).map_err(|error| self.refusal(error))? {
+                Next::Step(step) => self.apply(follow, step, &epoch)?,
+                Next::NotYet => return Ok(false),
+                Next::End if self.committed.is_some() && follow.steps.next_offset() < follow.to => {
+                    return Err(self.refuse(format!(
+                        "the group has committed journal offset {}, but the last entry before it ends at {}; the journal has lost entries: {BEGIN_ANEW}",
+                        follow.to,
+                        follow.steps.next_offset()
+                    )));
                 }
-                match self.next_entry(follow, wait)? {
-                    Next::Entry => {}
-                    Next::NotYet => return Ok(false),
-                    // Only markers lie between the last entry and C.
-                    Next::End if self.committed.is_none() => return Ok(true),
-                    Next::End => {
-                        return Err(self.refuse(format!(
-                            "the group has committed journal offset {}, but the last entry before it ends at {}; the journal has lost entries: {BEGIN_ANEW}",
-                            follow.to, follow.next
-                        )));
-                    }
-                }
-            }
-            if !self.step(follow, &epoch, wait)? {
-                return Ok(false);
+                Next::End => return Ok(true),
             }
         }
         Ok(false)
     }
 
-    fn next_entry(&self, follow: &mut Follow<L>, wait: Duration) -> Result<Next, ShardError> {
-        let Some(record) = follow.journal.peek(wait).map_err(|error| self.unreadable(&error))? else {
-            // A transaction's marks reach its partitions one by one: the offset may be committed before the
-            // entry in front of it can be read.
-            let is_ended = follow.journal.is_at_end();
-            if is_ended
-                && (follow.empty_polls > 0 || follow.journal.stable_end().is_ok_and(|end| end >= follow.to))
-            {
-                follow.empty_polls += 1;
-            }
-            return Ok(if follow.empty_polls > EMPTY_POLLS_MAX { Next::End } else { Next::NotYet });
-        };
-        follow.empty_polls = 0;
-        if record.offset >= follow.to {
-            return Ok(Next::End);
-        }
-        let offset = record.offset;
-        let value = record.value.as_deref().unwrap_or_default();
-        let entry = self
-            .environment
-            .wire
-            .read_entry(value)
-            .map_err(|reason| self.refuse(format!("journal entry {offset} cannot be read: {reason}")))?;
-        follow.journal.pop();
-        let (ours, theirs) = (follow.partition.fold_version(), entry.fold_version);
-        if ours != theirs {
-            return Err(self.refuse(format!(
-                "journal entry {offset} was written by fold {theirs:016x}, this is {ours:016x}; run with the code and settings that wrote it, or {BEGIN_ANEW}"
-            )));
-        }
-        follow.entry = Some((offset, entry));
-        follow.step = 0;
-        Ok(Next::Entry)
-    }
-
-    /// Applies one record or other step of the entry at hand; false where the log must be waited for.
-    fn step(&mut self, follow: &mut Follow<L>, epoch: &Epoch, wait: Duration) -> Result<bool, ShardError> {
-        let Some((offset, entry)) = &follow.entry else { return Ok(true) };
-        let offset = *offset;
-        match entry.steps.get(follow.step).cloned() {
-            Some(Step::Run { input, from, to }) => {
-                let undecodable = match entry.steps.get(follow.step + 1) {
-                    Some(Step::Decision(Decision::Undecodable { reason })) => Some(*reason),
-                    _ => None,
+    fn apply(&mut self, follow: &mut Follow<L>, step: Followed, epoch: &Epoch) -> Result<(), ShardError> {
+        let partition = &mut follow.partition;
+        match step {
+            Followed::Record { input, record, undecodable } => {
+                let (key, value) = (record.key.as_deref(), record.value.as_deref());
+                let source = Source { input, partition: self.number, offset: record.offset };
+                let raw = RawRecord { source, timestamp_ms: record.timestamp_ms, key, value };
+                let event = match undecodable {
+                    Some(reason) => Err(Rejected { reason, detail: String::new() }),
+                    // What was too large then is told by a decision; what was not, is not now.
+                    None => decode(&mut self.decoders[input.index()], key, value, usize::MAX),
                 };
-                let Some(record) = self.next_record(follow, input, from, to, wait)? else { return Ok(false) };
-                let is_last = record.offset + 1 == to;
-                self.apply(follow, input, &record, undecodable.filter(|_| is_last), epoch);
-                if is_last {
-                    follow.step += 1;
+                let view = View { tables: &epoch.tables, published: &epoch.published };
+                self.output.clear();
+                partition.record(raw, event, Mode::Follow, view, &mut self.output);
+            }
+            Followed::Tick { time_ms } => partition.tick(time_ms),
+            Followed::Active { input, active } => partition.set_active(input, active),
+            Followed::Erase { customer } => partition.erase(&customer),
+            Followed::Decision(decision) => partition.decide(&decision),
+            Followed::Entry(current) => {
+                let Current { offset, entry, .. } = *current;
+                let chain = partition.close_batch();
+                if chain != entry.chain {
+                    return Err(self.refuse(format!(
+                        "after journal entry {offset} the state's hash is {chain:016x}, the journal says {:016x}; the fold is not the same: report it, and {BEGIN_ANEW}",
+                        entry.chain
+                    )));
                 }
-                return Ok(true);
-            }
-            Some(Step::Tick { time_ms }) => follow.partition.tick(time_ms),
-            Some(Step::Idle { input }) => follow.partition.set_active(input, false),
-            Some(Step::Active { input }) => follow.partition.set_active(input, true),
-            Some(Step::Decision(decision)) => follow.partition.decide(&decision),
-            Some(Step::Control { offset }) => {
-                let Some(customer) = self.erasure(follow, offset, wait)? else { return Ok(false) };
-                follow.partition.erase(&customer);
-            }
-            None => {
-                self.end_entry(follow, offset)?;
-                return Ok(true);
+                follow.positions = entry.positions;
             }
         }
-        follow.step += 1;
-        Ok(true)
-    }
-
-    fn end_entry(&self, follow: &mut Follow<L>, offset: u64) -> Result<(), ShardError> {
-        let Some((_, entry)) = follow.entry.take() else { return Ok(()) };
-        let chain = follow.partition.close_batch();
-        if chain != entry.chain {
-            return Err(self.refuse(format!(
-                "after journal entry {offset} the state's hash is {chain:016x}, the journal says {:016x}; the fold is not the same: report it, and {BEGIN_ANEW}",
-                entry.chain
-            )));
-        }
-        follow.positions = entry.positions;
-        follow.next = offset + 1;
         Ok(())
     }
 
-    fn next_record(
-        &self,
-        follow: &mut Follow<L>,
-        input: Input,
-        from: u64,
-        to: u64,
-        wait: Duration,
-    ) -> Result<Option<OwnedRecord>, ShardError> {
-        let place = Place::new(input.into(), self.number);
-        let cursor = &mut follow.inputs[input.index()];
-        if cursor.is_none() {
-            *cursor = Some(Cursor::open(&self.environment.log, place, from)?);
-        }
-        let Some(cursor) = cursor.as_mut() else { return Ok(None) };
-        loop {
-            let Some(record) = cursor.peek(wait).map_err(|error| self.unreadable(&error))? else {
-                return Ok(None);
-            };
-            let offset = record.offset;
-            if offset >= to {
-                return Err(self.refuse(format!(
-                    "the journal has {} {}..{to} applied, but the record at {} is gone; {BEGIN_ANEW}",
-                    input.name(),
-                    from,
-                    to - 1
-                )));
-            }
-            let record = cursor.pop();
-            if offset >= from {
-                return Ok(record);
-            }
-        }
-    }
-
-    fn apply(
-        &mut self,
-        follow: &mut Follow<L>,
-        input: Input,
-        record: &OwnedRecord,
-        undecodable: Option<crate::event::Reject>,
-        epoch: &Epoch,
-    ) {
-        let (key, value) = (record.key.as_deref(), record.value.as_deref());
-        let source = Source { input, partition: self.number, offset: record.offset };
-        let raw = RawRecord { source, timestamp_ms: record.timestamp_ms, key, value };
-        let event = match undecodable {
-            Some(reason) => Err(Rejected { reason, detail: String::new() }),
-            // What was too large then is told by a decision; what was not, is not now.
-            None => decode(&mut self.decoders[input.index()], key, value, usize::MAX),
-        };
-        let view = View { tables: &epoch.tables, published: &epoch.published };
-        self.output.clear();
-        follow.partition.record(raw, event, Mode::Follow, view, &mut self.output);
-    }
-
-    fn erasure(
-        &self,
-        follow: &mut Follow<L>,
-        offset: u64,
-        wait: Duration,
-    ) -> Result<Option<String>, ShardError> {
-        if follow.control.is_none() {
-            let place = Place::new(Topic::Control, 0);
-            follow.control = Some(Cursor::open(&self.environment.log, place, offset)?);
-        }
-        let Some(cursor) = follow.control.as_mut() else { return Ok(None) };
-        loop {
-            let Some(record) = cursor.peek(wait).map_err(|error| self.unreadable(&error))? else {
-                return Ok(None);
-            };
-            if record.offset > offset {
-                return Err(
-                    self.refuse(format!("control record {offset}, which the journal applied, is gone"))
-                );
-            }
-            let is_it = record.offset == offset;
-            let value = record.value.as_deref().map(|value| self.environment.wire.read_control(value));
-            cursor.pop();
-            match value {
-                Some(Ok(Control::Erase { customer })) if is_it => return Ok(Some(customer)),
-                _ if is_it => {
-                    return Err(self.refuse(format!("control record {offset} no longer erases anybody")));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn unreadable(&self, error: &LogError) -> ShardError {
+    fn refusal(&self, error: FollowError) -> ShardError {
         match error {
-            LogError::OutOfRange { place, offset, low, high } => self.refuse(format!(
-                "the journal has {:?} applied from offset {offset}, but the log holds {low}..{high}; restore the topic, or {BEGIN_ANEW}",
-                place.topic
-            )),
-            other => ShardError::Log(other.clone()),
+            FollowError::Broken { what, way_out } => self.refuse(format!("{what}{way_out}")),
+            FollowError::Log(error) => ShardError::Log(error),
         }
     }
 }
 
-enum Next {
-    Entry,
-    NotYet,
-    End,
+/// The partition of a snapshot, and its positions.
+pub(super) fn open_snapshot<L: Log>(
+    environment: &Environment<L>,
+    number: u32,
+    position: u64,
+) -> Result<(Partition, Positions), SnapshotError> {
+    let bytes = environment.store.get("customer", number, position).map_err(SnapshotError::Format)?;
+    let opened = Opened::read(&bytes)?;
+    opened.expect_position(position)?;
+    let partition = Partition::restore(&opened, number, Arc::clone(&environment.engine))?;
+    let mut positions = Positions::default();
+    opened.restore("positions", 1, |bytes| {
+        positions = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+        Ok(())
+    })?;
+    Ok((partition, positions))
 }
 
 impl<L: Log> Restore for CustomerRestore<L> {
@@ -434,10 +265,7 @@ impl<L: Log> Restore for CustomerRestore<L> {
     fn progress(&self) -> f64 {
         match &self.phase {
             Phase::Begin => 0.0,
-            Phase::Follow(follow) => {
-                let all = (follow.to - follow.from).max(1) as f64;
-                0.95 * (follow.next - follow.from) as f64 / all
-            }
+            Phase::Follow(follow) => 0.95 * follow.steps.progress(),
             Phase::Settle { .. } | Phase::Done => 0.95,
         }
     }
