@@ -78,6 +78,7 @@ def run(args, checks, folder, bootstrap, fleet):
     time.sleep(10)
     for kill in range(args.kills):
         kill_round(checks, kill, fleet, journal)
+    checks.that("beside the service, every signal and decision made anew is the committed one", verified(first, folder / "beside.json"))
     document = json.loads(producer.communicate()[0] or "{}")
     checks.that("all events were written", producer.returncode == 0)
     print(f"written: {document}")

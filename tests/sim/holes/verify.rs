@@ -14,6 +14,8 @@ use super::rig::{Rewrite, Rig};
 use super::shop::{Shop, wire};
 use crate::service::verify::verified;
 
+type Change = fn(&mut Entry);
+
 /// A shop that has said something on every topic; nobody is at work. A snapshot after every batch.
 fn spoken() -> Shop {
     let mut shop = Shop::open();
@@ -114,7 +116,7 @@ fn an_altered_decision_is_found() {
     let remembers = |step: &Step| matches!(step, Step::Decision(Decision::Remember { .. }));
     let story = shop.story();
     let (at, _) = story.entries.iter().find(|(_, entry)| entry.steps.iter().any(remembers)).unwrap();
-    let changes: [(&str, fn(&mut Entry)); 2] = [
+    let changes: [(&str, Change); 2] = [
         ("the journal has: anomaly remembers", |entry| {
             for step in &mut entry.steps {
                 if let Step::Decision(Decision::Remember { memory, .. }) = step {

@@ -90,6 +90,16 @@ impl From<LogError> for Stop {
     }
 }
 
+impl Stop {
+    /// A step cannot be made again: what it has said is compared in part.
+    fn for_good(self) -> Stop {
+        match self {
+            Stop::Log(LogError::Retry(reason)) => Stop::Log(LogError::Indefinite(reason)),
+            other => other,
+        }
+    }
+}
+
 impl From<FollowError> for Stop {
     fn from(error: FollowError) -> Stop {
         match error {
@@ -245,7 +255,7 @@ impl<L: Log> Run<L> {
             match self.steps.next(wait)? {
                 Next::Step(step) => {
                     self.silent_turns = 0;
-                    self.step(step, wait)?;
+                    self.step(step, wait).map_err(Stop::for_good)?;
                 }
                 Next::NotYet if self.silent_turns < SILENT_TURNS_MAX => {
                     self.silent_turns += 1;

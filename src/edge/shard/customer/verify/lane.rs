@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Stop;
 use crate::codec::encode_signal_json;
-use crate::edge::log::{Log, LogError, Place, Reader};
+use crate::edge::log::{Ends, Log, LogError, Place, Reader};
 use crate::edge::shard::cursor::{Cursor, OwnedRecord};
 use crate::edge::shard::wire::Wire;
 use crate::event::TimeMs;
@@ -25,8 +25,10 @@ const SHOWN_SIGNAL_BYTES: usize = 400;
 pub(super) struct Lane<L: Log> {
     cursor: Cursor<L>,
     alignment: Alignment,
-    /// The first offset that the topic held when it was opened.
+    /// The first offset that the topic held when it was opened, and one past the last that was written: what
+    /// lies behind belongs to entries behind C.
     low: u64,
+    end: u64,
     begins_ms: Option<TimeMs>,
     /// Records passed over; signals that no longer have a record.
     passed: u64,
@@ -50,14 +52,14 @@ impl<L: Log> Lane<L> {
     /// `begins_ms`: time of the first entry where the journal is verified from its start.
     pub fn open(log: &L, topic: Topic, number: u32, begins_ms: Option<TimeMs>) -> Result<Lane<L>, LogError> {
         let place = Place::new(topic, number);
-        let low = log.reader()?.ends(place)?.low;
+        let Ends { low, high, .. } = log.reader()?.ends(place)?;
         let alignment = match begins_ms {
             Some(_) if low == 0 => Alignment::InStep,
             Some(_) => Alignment::Signals,
             None => Alignment::Records,
         };
         let cursor = Cursor::open(log, place, low)?;
-        Ok(Lane { cursor, alignment, low, begins_ms, passed: 0, gone: 0, reworded: 0 })
+        Ok(Lane { cursor, alignment, low, end: high, begins_ms, passed: 0, gone: 0, reworded: 0 })
     }
 
     pub fn topic(&self) -> Topic {
@@ -140,18 +142,21 @@ impl<L: Log> Lane<L> {
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
-    /// The next record; none where `missing_polls` polls in a row have found the topic closed and at its end.
+    /// The next record of an entry before C; none where `missing_polls` polls in a row have found the topic closed
+    /// and at its end.
     fn front(&mut self, wait: Duration, missing_polls: u32) -> Result<Option<&OwnedRecord>, Stop> {
         let (mut closed, mut polls) = (0, 0);
         while closed < missing_polls {
             let Some(record) = self.cursor.peek(wait)? else {
                 polls += 1;
                 if polls > POLLS_MAX {
-                    let reason = format!("{:?} stays open", self.cursor.place());
-                    return Err(LogError::Retry(reason).into());
+                    return Err(LogError::Retry(format!("{:?} stays open", self.cursor.place())).into());
                 }
-                let ends = self.cursor.ends()?;
-                let is_closed = ends.stable == ends.high && self.cursor.is_at_end();
+                let is_closed = match self.cursor.ends() {
+                    Ok(ends) => ends.stable == ends.high && self.cursor.is_at_end(),
+                    Err(LogError::Retry(_)) => false,
+                    Err(error) => return Err(error.into()),
+                };
                 closed = if is_closed { closed + 1 } else { 0 };
                 continue;
             };
@@ -161,8 +166,7 @@ impl<L: Log> Lane<L> {
             self.cursor.pop();
             self.passed += 1;
         }
-        // Polled just above where there was none.
-        Ok(self.cursor.front())
+        Ok(self.cursor.front().filter(|record| record.offset < self.end))
     }
 }
 
