@@ -84,7 +84,7 @@ pub enum Signal {
 
 impl Signal {
     /// Every topic that a signal goes to.
-    pub const TOPICS: [Topic; 3] = [Topic::Alerts, Topic::Scores, Topic::DeadLetters];
+    pub const TOPICS: [Topic; 4] = [Topic::Alerts, Topic::Scores, Topic::DeadLetters, Topic::Recommendations];
 
     pub fn topic(&self) -> Topic {
         match self {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use habitue::analysis::recommend;
 use habitue::codec;
 use habitue::edge::log::{Group, Place};
 use habitue::engine;
-use habitue::event::{Event, Input};
+use habitue::event::{Event, Input, item_hash};
 use habitue::signal::Topic;
 use habitue::signal::journal::{Decision, Entry, Step};
 use habitue::signal::model::Row;
@@ -54,10 +55,25 @@ pub fn publish_risk(shop: &Shop, version: u64) {
         numbers: vec![0.95, 0.01, 19.0, 20.0],
         text: String::new(),
     };
+    publish(shop, &row);
+}
+
+/// Item `i2` is known, and all that is popular.
+pub fn publish_popular(shop: &Shop) {
+    let hash = item_hash("i2");
+    let row = |table: &str, key: String, numbers: Vec<f64>, text: &str| {
+        let time_ms = shop.log.now_ms();
+        publish(shop, &Row { table: table.into(), key, version: 1, time_ms, numbers, text: text.into() });
+    };
+    row(recommend::ITEMS, recommend::item_key(hash), vec![1.0], "i2");
+    row(recommend::POPULAR, recommend::POPULAR_KEY.into(), vec![f64::from(hash), 1.0], "");
+}
+
+fn publish(shop: &Shop, row: &Row) {
     let mut value = Vec::new();
-    codec::encode_model(&row, &mut value);
-    let place = Place::new(Topic::Models, 0);
-    shop.log.append_record(place, Some(b"entity_risk/terminal:t1"), Some(&value), shop.log.now_ms()).unwrap();
+    codec::encode_model(row, &mut value);
+    let (place, key) = (Place::new(Topic::Models, 0), row.record_key());
+    shop.log.append_record(place, Some(key.as_bytes()), Some(&value), shop.log.now_ms()).unwrap();
 }
 
 /// What was said is remembered by decisions, and they are taken from the journal: models are newer at replay.

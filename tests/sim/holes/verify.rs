@@ -9,7 +9,7 @@ use habitue::event::{Control, Event};
 use habitue::signal::journal::{Decision, Entry, Step};
 use habitue::signal::{Signal, Topic};
 
-use super::journal::{entries, publish_risk};
+use super::journal::{entries, publish_popular, publish_risk};
 use super::rig::{Rewrite, Rig};
 use super::shop::{Shop, wire};
 use crate::service::verify::verified;
@@ -38,6 +38,8 @@ fn spoken() -> Shop {
     }
     let erase = Control::Erase { customer: "c1".into() };
     shop.append(Topic::Control, "c1", &shop.wire.control(&erase));
+    publish_popular(&shop);
+    shop.settle(&mut [&mut a]);
     shop.buy("p5", "c1");
     shop.settle(&mut [&mut a]);
     drop(a);
