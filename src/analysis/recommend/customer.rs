@@ -64,6 +64,10 @@ impl CustomerSide for Recommend {
         view: View<'_>,
         output: &mut Output,
     ) {
+        let settings = &view.published.recommend;
+        if !settings.enabled {
+            return;
+        }
         let time_ms = event.time_ms();
         let names = event.taken();
         let taken: Vec<u32> = names.iter().map(|name| item_hash(name)).collect();
@@ -76,9 +80,8 @@ impl CustomerSide for Recommend {
             tell(name, *item, &context, time_ms, output);
             context.push(*item);
         }
-        let settings = &view.published.recommend;
         let is_due = last.is_none_or(|last| (time_ms - last.time_ms).abs() >= settings.interval_ms);
-        if settings.enabled && (is_asked_for(event) || is_due && is_visit(event)) {
+        if is_asked_for(event) || is_due && is_visit(event) {
             let bought = customer.map(|customer| &customer.repurchases);
             // What was bought may be bought again; what is looked at stands there already.
             let at_hand = if matches!(event, Event::Purchase(_)) { &[][..] } else { &taken };

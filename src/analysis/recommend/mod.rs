@@ -70,6 +70,7 @@ impl Default for Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Published {
+    /// Whether what was taken after what is told and lists are made.
     pub enabled: bool,
     /// Items of a list, 1 to [`ITEMS_MAX`].
     pub items: u16,
@@ -79,7 +80,7 @@ pub struct Published {
 
 impl Default for Published {
     fn default() -> Published {
-        Published { enabled: true, items: 10, interval_ms: 30_000 }
+        Published { enabled: false, items: 10, interval_ms: 30_000 }
     }
 }
 

@@ -344,6 +344,9 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         if self.draining || self.is_full() {
             return;
         }
+        // Records of all places stand in one queue: behind a backlog lie records of places that were at their end
+        // when it began, so that one end tells nothing before all are reached.
+        let is_caught_up = self.places().into_iter().all(|place| self.consumer.at_end(place));
         let Apply { consumer, owned, parts, epoch, stage, leaving, environment, .. } = self;
         if parts.is_empty() {
             *epoch = environment.shared.epoch();
@@ -353,7 +356,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             if leaving.as_ref().is_some_and(|leaving| leaving.partitions.contains(partition)) {
                 continue;
             }
-            let at_end = |place: Place| consumer.at_end(place);
+            let at_end = |place: Place| is_caught_up && consumer.at_end(place);
             if let Some(part) = parts.get_mut(partition) {
                 stage.quiet(&mut live.state, &at_end, epoch, part);
                 continue;

@@ -15,6 +15,8 @@ use crate::signal::Topic;
 pub struct Epoch {
     pub tables: Tables,
     pub published: Published,
+    /// What `published` was before control was read.
+    defaults: Published,
     /// Customers to forget, by the control record's offset, in offset order.
     pub erasures: Arc<Vec<(u64, String)>>,
     /// Next offset of control.
@@ -38,6 +40,7 @@ impl Epoch {
     pub fn new(published: Published, models_partitions: u32, rows_max: usize) -> Epoch {
         Epoch {
             tables: Tables::new(rows_max),
+            defaults: published.clone(),
             published,
             erasures: Arc::default(),
             control: 0,
@@ -53,7 +56,7 @@ impl Epoch {
     /// Nothing read yet, with room for as much as this one.
     pub fn anew(&self) -> Epoch {
         let partitions = u32::try_from(self.models.len()).unwrap_or(0);
-        Epoch::new(Published::default(), partitions, self.tables.rows_max())
+        Epoch::new(self.defaults.clone(), partitions, self.tables.rows_max())
     }
 
     /// Whether at least as much was read as these positions say.

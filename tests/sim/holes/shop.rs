@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use habitue::analysis::Published;
 use habitue::codec::{self, SchemaSet, WireForm};
 use habitue::edge::log::sim::{SimConfig, SimLog};
 use habitue::edge::log::{Group, Place};
@@ -110,7 +109,7 @@ impl Shop {
             log: rig,
             store: Arc::clone(&self.shelf) as Arc<dyn SnapshotStore>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            shared: Arc::new(Shared::new(Epoch::new(Published::default(), MODELS, 10_000))),
+            shared: Arc::new(Shared::new(Epoch::new(crate::service::published(), MODELS, 10_000))),
             wire: Arc::clone(&self.wire),
             config: Arc::new(ShardConfig { instance: name.to_owned(), ..self.config.clone() }),
             engine: Arc::clone(&self.engine),

@@ -8,6 +8,7 @@ pub mod world;
 
 use std::sync::Arc;
 
+use habitue::analysis::Published;
 use habitue::edge::log::Group;
 use habitue::edge::log::sim::{Faults, SimConfig, SimLog};
 use habitue::edge::shard::ShardConfig;
@@ -66,6 +67,13 @@ fn shard_config() -> ShardConfig {
         market_partitions: MARKET,
         ..ShardConfig::default()
     }
+}
+
+/// Every analysis at work.
+pub fn published() -> Published {
+    let mut published = Published::default();
+    published.recommend.enabled = true;
+    published
 }
 
 /// One life of the service: traffic and faults together, then calm until all is committed.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use habitue::analysis::{MarketOutput, Output, Published, View};
+use habitue::analysis::{MarketOutput, Output, View};
 use habitue::codec::{self, Decoder};
 use habitue::edge::log::sim::{OwnedRecord, SimLog};
 use habitue::edge::log::{Group, Place};
@@ -96,7 +96,7 @@ impl<'a> Story<'a> {
     /// said; the decisions made must be the journalled ones.
     pub fn apply(&self, partition: &mut Partition, entries: std::ops::Range<usize>, mode: Mode) -> Told {
         let mut told = Told::default();
-        let mut epoch = Epoch::new(Published::default(), super::world::MODELS, 10_000);
+        let mut epoch = Epoch::new(crate::service::published(), super::world::MODELS, 10_000);
         let mut decoders = Input::ALL.map(|input| self.wire.decoder(input));
         for (_, entry) in &self.entries[entries] {
             if mode == Mode::Live {

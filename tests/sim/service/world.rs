@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use habitue::analysis::Published;
 use habitue::codec::{SchemaSet, WireForm};
 use habitue::edge::log::sim::SimLog;
 use habitue::edge::log::{Group, LogError};
@@ -199,7 +198,7 @@ impl World {
             log: self.log.clone(),
             store: Arc::clone(&self.store) as Arc<dyn SnapshotStore>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            shared: Arc::new(Shared::new(Epoch::new(Published::default(), MODELS, 10_000))),
+            shared: Arc::new(Shared::new(Epoch::new(crate::service::published(), MODELS, 10_000))),
             wire: Arc::clone(&self.wire),
             config: Arc::new(ShardConfig { instance: name.to_owned(), ..self.config.clone() }),
             engine: Arc::clone(&self.engine),
