@@ -116,6 +116,19 @@ fn scores_stand_beside_what_happened() {
     assert!(near(&document["learners"]["bg_nbd"]["log_loss"], log_loss, 1e-9), "{log_loss}");
 }
 
+/// Seconds from the beginning of a log, among them one that could be read as 2000-01-01.
+#[test]
+fn eight_digits_among_seconds_are_seconds() {
+    let folder = Folder::new("orders-seconds");
+    let file = folder.file("orders.csv", "c,t\na,\na,0\nb,864000\na,20000101\nb,21000000\n");
+    let document = document(&file, "--customer c --time t --split 1970-01-31 --horizon 205");
+    assert_eq!(
+        (&document["customers"], &document["orders_in_horizon"]),
+        (&2.into(), &1.into()),
+        "{document}"
+    );
+}
+
 #[test]
 fn returns_and_nobody_are_no_orders() {
     let lines = "customer,order,day,pieces\n\

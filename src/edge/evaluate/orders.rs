@@ -98,15 +98,19 @@ fn read(file: &Path, form: &Form, question: &Question) -> Result<Read, EvaluateE
     let (customer, time) = (column(&names, &question.customer)?, column(&names, &question.time)?);
     let (amount, order) = (optional(&question.amount)?, optional(&question.order)?);
     let (mut read, mut record, mut strange) = (Read::default(), ByteRecord::new(), None);
+    let mut form_of_time: Option<fn(&str) -> Option<Day>> = None;
     while reader.read_byte_record(&mut record).map_err(|error| failed(error.into()))? {
         read.rows += 1;
         let cell = |at: usize| record.get(at).unwrap_or_default().trim_ascii();
         let text = String::from_utf8_lossy(cell(time));
-        let Some(day) = day(&text) else {
+        // Eight digits are a date where the first time is one: among seconds they are a number like others.
+        let form = form_of_time.unwrap_or(if compact_day(&text).is_some() { compact_day } else { day });
+        let Some(day) = form(&text) else {
             read.without_time += 1;
             strange.get_or_insert_with(|| text.into_owned());
             continue;
         };
+        form_of_time = Some(form);
         let customer = cell(customer);
         if customer.is_empty() || question.guests.iter().any(|guest| guest.as_bytes() == customer) {
             read.without_customer += 1;
@@ -149,24 +153,28 @@ fn cohort(log: OrderLog, question: &Question) -> Result<Cohort, EvaluateError> {
 }
 
 /// The day of a time: a number of seconds or, from 1e11 on, of milliseconds since 1970; or a date, with or without
-/// what follows it after a blank or a T. Eight digits that begin with 19 or 20 are a date.
-pub fn day(text: &str) -> Option<Day> {
+/// what follows it after a blank or a T.
+fn day(text: &str) -> Option<Day> {
     const DAY_SECONDS: f64 = 86_400.0;
-    let is_compact = text.len() == 8
-        && text.bytes().all(|byte| byte.is_ascii_digit())
-        && (text.starts_with("19") || text.starts_with("20"));
-    let moment = if is_compact {
-        parse_moment(&format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..]))
-    } else {
-        text.split(['T', 't', ' ']).next().and_then(parse_moment)
-    };
-    if let Some(time_ms) = moment {
+    if let Some(time_ms) = text.split(['T', 't', ' ']).next().and_then(parse_moment) {
         return Day::try_from(time_ms.div_euclid(86_400_000)).ok();
     }
     let number = text.parse().ok().filter(|number: &f64| number.is_finite())?;
     let seconds = if number.abs() < 1e11 { number } else { number / 1e3 };
     let day = (seconds / DAY_SECONDS).floor();
     (day.abs() < 1e7).then_some(day as Day)
+}
+
+/// The day of eight digits such as 20101209, of this century or the last.
+fn compact_day(text: &str) -> Option<Day> {
+    let is_compact = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_near = text.starts_with("19") || text.starts_with("20");
+    (is_compact && is_near).then(|| day(&format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..])))?
+}
+
+/// The day of a date in any form.
+pub fn date(text: &str) -> Option<Day> {
+    compact_day(text).or_else(|| day(text))
 }
 
 fn number(cell: &[u8]) -> f64 {
@@ -200,7 +208,6 @@ mod tests {
             ("2009-12-01", 14_579),
             ("2009-12-01 07:45", 14_579),
             ("2009-12-01T23:59:59.999+02:00", 14_579),
-            ("20091201", 14_579),
             ("0", 0),
             ("-1", -1),
         ] {
@@ -209,6 +216,10 @@ mod tests {
         for text in ["", "soon", "1/12/2009 07:45", "20091301x", "NaN", "inf", "1e300"] {
             assert_eq!(day(text), None, "{text}");
         }
-        assert_eq!(day("20091301"), Some(232), "no date, so seconds");
+        assert_eq!(
+            (day("20091201"), compact_day("20091201"), date("20091201")),
+            (Some(232), Some(14_579), Some(14_579))
+        );
+        assert_eq!((compact_day("20091301"), compact_day("2009-1-1"), date("-1")), (None, None, Some(-1)));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::input::CsvForm;
 use super::{Failure, output, results};
 use crate::config::show_day;
-use crate::edge::evaluate::orders::{Question, Report, day, evaluate};
+use crate::edge::evaluate::orders::{self, Question, Report, evaluate};
 use crate::measure::orders::{Day, Ending, Unit, Window};
 
 /// Measure churn on an order log.
@@ -166,5 +166,5 @@ fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn date(text: &str) -> Result<Day, String> {
-    day(text).ok_or_else(|| "it is a date such as 2010-09-09".to_owned())
+    orders::date(text).ok_or_else(|| "it is a date such as 2010-09-09".to_owned())
 }
