@@ -109,6 +109,7 @@ fn document(verified: &[Verified]) -> Value {
             "partition": of.partition,
             "result": result(of),
             "followed_from": of.from,
+            "followed": of.followed,
             "verified_from": of.verified_from,
             "to": of.to,
             "entries": of.entries,

@@ -217,7 +217,7 @@ impl<'a> Story<'a> {
 
     /// What the partition published must be what a live replay says, in order and to the byte.
     pub fn outputs_are(&self, told: &Told) {
-        for topic in [Topic::Alerts, Topic::Scores, Topic::DeadLetters, Topic::Recommendations] {
+        for topic in Signal::TOPICS {
             let published = self.log.all_committed(Place::new(topic, self.number)).unwrap();
             let said: Vec<&Signal> = told.signals.iter().filter(|signal| signal.topic() == topic).collect();
             assert_eq!(published.len(), said.len(), "{topic:?} of partition {}", self.number);

@@ -39,8 +39,10 @@ pub struct Verified {
     /// The journal was followed from here, from its start or from a snapshot, up to its end C.
     pub from: u64,
     pub to: u64,
-    /// The first entry whose decisions and signals were made anew; before it only hashes were compared.
+    /// The first entry whose decisions and signals were made anew, and the entries before it, of which only hashes
+    /// were compared.
     pub verified_from: Option<u64>,
+    pub followed: u64,
     /// Entries and the input records in them, verified.
     pub entries: u64,
     pub events: u64,
@@ -360,7 +362,10 @@ impl<L: Log> Run<L> {
                 "after it the state's hash is {ours:016x}, the journal says {theirs:016x}"
             )));
         }
-        self.counts.entries += u64::from(self.mode() == Mode::Live);
+        match self.mode() {
+            Mode::Live => self.counts.entries += 1,
+            Mode::Follow => self.counts.followed += 1,
+        }
         Ok(())
     }
 
@@ -391,11 +396,8 @@ impl<L: Log> Run<L> {
 
     fn report(&self, before: &Verified) -> Verified {
         let mut notes = before.notes.clone();
-        let verified_from = self.counts.verified_from;
-        if let (Some(why), true) =
-            (self.seen.is_partial(), verified_from != Some(self.from) && self.begun.is_some())
-        {
-            let until = verified_from.unwrap_or(self.steps.next_offset());
+        if let (Some(why), 1..) = (self.seen.missing(), self.counts.followed) {
+            let until = self.counts.verified_from.unwrap_or(self.steps.next_offset());
             notes.push(format!("{why}; of entries before {until} only hashes were compared"));
         }
         notes.extend(self.lanes.iter().flatten().filter_map(Lane::note));

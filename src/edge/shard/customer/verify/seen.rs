@@ -52,7 +52,7 @@ impl<L: Log> Seen<L> {
     }
 
     /// Why not every entry's view can be had.
-    pub fn is_partial(&self) -> Option<String> {
+    pub fn missing(&self) -> Option<String> {
         let is_gone = self.all.whole_from.iter().any(|whole_from| *whole_from > 0);
         let gone =
             || format!("versions in models before offsets {:?} were compacted away", self.all.whole_from);
