@@ -334,7 +334,8 @@ mod tests {
         let mut tables = ItemTables::new(&config, 0);
         let step = |tables: &mut ItemTables, at: u32| {
             take(tables, &format!("i{}", at * 7 % 900), &[&format!("i{}", at * 5 % 900)]);
-            let rows = if at.is_multiple_of(10) { tick(tables, i64::from(at) * 100).rows } else { Vec::new() };
+            let rows =
+                if at.is_multiple_of(10) { tick(tables, i64::from(at) * 100).rows } else { Vec::new() };
             rows.into_iter().map(|row| format!("{row:?}")).collect::<Vec<_>>()
         };
         (0..2_000).for_each(|at| drop(step(&mut tables, at)));

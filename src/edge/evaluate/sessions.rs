@@ -12,8 +12,8 @@ use crate::measure::sessions::{METHODS, Measured, Plan, Sessions, method, run};
 /// Everything that is known at the end.
 #[derive(Debug, Clone)]
 pub struct Report {
-    pub train: Read,
-    pub test: Read,
+    pub train: Counts,
+    pub test: Counts,
     /// Different items of both files.
     pub items: usize,
     pub methods: Vec<(&'static str, Measured)>,
@@ -21,7 +21,7 @@ pub struct Report {
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Read {
+pub struct Counts {
     pub sessions: usize,
     pub events: usize,
     /// Lines without an item, which are left out.
@@ -38,13 +38,13 @@ const ALL: &str = "all";
 pub fn evaluate(train: &Path, test: &Path, plan: Plan, methods: &[String]) -> Result<Report, EvaluateError> {
     let chosen = choose(methods)?;
     let mut reader = Reader::default();
-    let (train_sessions, train_read) = reader.read(train)?;
-    let (test_sessions, test_read) = reader.read(test)?;
+    let (train_sessions, train_counts) = reader.read(train)?;
+    let (test_sessions, test_counts) = reader.read(test)?;
     if test_sessions.iter().all(|session| session.len() < 2) {
         return Err(EvaluateError::file(test, "no session has two items, so there is no step to measure"));
     }
     let sessions = Sessions { train: train_sessions, test: test_sessions };
-    let bar = csv_file::bar((chosen.len() * (train_read.sessions + test_read.sessions)) as u64);
+    let bar = csv_file::bar((chosen.len() * (train_counts.sessions + test_counts.sessions)) as u64);
     let began = Instant::now();
     let mut clock = || began.elapsed().as_secs_f64();
     let mut measured = Vec::new();
@@ -53,7 +53,7 @@ pub fn evaluate(train: &Path, test: &Path, plan: Plan, methods: &[String]) -> Re
         measured.push((name, run(&sessions, plan, &mut *method, &mut clock, &mut |gone| bar.inc(gone))));
     }
     bar.finish_and_clear();
-    Ok(Report { train: train_read, test: test_read, items: reader.items.len(), methods: measured })
+    Ok(Report { train: train_counts, test: test_counts, items: reader.items.len(), methods: measured })
 }
 
 fn choose(names: &[String]) -> Result<Vec<&'static str>, EvaluateError> {
@@ -76,28 +76,28 @@ struct Reader {
 
 impl Reader {
     /// The sessions of a file: one a line, items separated by blanks.
-    fn read(&mut self, file: &Path) -> Result<(Vec<Vec<u32>>, Read), EvaluateError> {
+    fn read(&mut self, file: &Path) -> Result<(Vec<Vec<u32>>, Counts), EvaluateError> {
         let failed = |error: std::io::Error| EvaluateError::file(file, error);
         let bar = csv_file::progress(&[file.into()]);
         let plain = BufReader::with_capacity(1 << 16, csv_file::plain(file, &bar).map_err(failed)?);
-        let (mut sessions, mut read) = (Vec::new(), Read::default());
+        let (mut sessions, mut counts) = (Vec::new(), Counts::default());
         for line in plain.split(b'\n') {
             let line = line.map_err(failed)?;
             let items = line.split(u8::is_ascii_whitespace).filter(|item| !item.is_empty());
             let session: Vec<u32> = items.map(|item| self.number(item)).collect();
             if session.is_empty() {
-                read.empty += 1;
+                counts.empty += 1;
                 continue;
             }
-            read.events += session.len();
+            counts.events += session.len();
             sessions.push(session);
         }
         bar.finish_and_clear();
         if sessions.is_empty() {
             return Err(EvaluateError::file(file, "holds no session"));
         }
-        read.sessions = sessions.len();
-        Ok((sessions, read))
+        counts.sessions = sessions.len();
+        Ok((sessions, counts))
     }
 
     fn number(&mut self, item: &[u8]) -> u32 {

@@ -40,7 +40,7 @@ pub type Item = u32;
 ///   Streams" (ICDT 2005) for a full row.
 /// - Differs: the left item takes a share of a pair too, as seen from the right one ([`Context::pairs`]); a row is
 ///   normalised by its own total, so that the rows of several items can be added; the prior keeps rows with little
-///   evidence quiet. Dividing by the right item's count as well (cosine) was worse on each of four data sets.
+///   evidence quiet. Dividing by the right item's count as well (cosine) was worse on each of three data sets.
 /// - Checked: `tests/it/item_to_item.rs`, against brute force, and against the figures of a separate
 ///   implementation of sequential rules on real sessions.
 ///

@@ -127,8 +127,11 @@ impl Row {
         for neighbour in &mut self.neighbours {
             neighbour.weight = (f64::from(neighbour.weight) * factor) as f32;
         }
-        let is_normal = |neighbour: &Neighbour| neighbour.weight >= f32::MIN_POSITIVE;
-        self.neighbours.truncate(self.neighbours.partition_point(is_normal));
+        let n_normal = self.neighbours.partition_point(|neighbour| neighbour.weight >= f32::MIN_POSITIVE);
+        if n_normal < self.neighbours.len() {
+            self.neighbours.truncate(n_normal);
+            self.neighbours.shrink_to_fit();
+        }
     }
 }
 

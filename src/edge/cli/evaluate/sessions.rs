@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::{Failure, output, results};
-use crate::edge::evaluate::sessions::{Read, Report, evaluate};
+use crate::edge::evaluate::sessions::{Counts, Report, evaluate};
 use crate::measure::sessions::{Plan, Protocol};
 
 /// Measure lists of recommendations on sessions.
@@ -70,23 +70,23 @@ impl Args {
 
 /// The document of DESIGN.md 5.
 fn document(report: &Report, plan: Plan) -> Value {
-    let read = |read: Read| {
-        json!({ "sessions": read.sessions, "events": read.events, "empty_lines": read.empty })
+    let counts = |counts: Counts| {
+        json!({ "sessions": counts.sessions, "events": counts.events, "empty_lines": counts.empty })
     };
     let methods = report.methods.iter().map(|(name, measured)| ((*name).to_owned(), json!(measured)));
     json!({
         "protocol": plan.protocol.name(),
         "online": plan.online,
-        "train": read(report.train),
-        "test": read(report.test),
+        "train": counts(report.train),
+        "test": counts(report.test),
         "items": report.items,
         "methods": methods.collect::<Map<String, Value>>(),
     })
 }
 
 fn print(report: &Report, plan: Plan, out: &mut dyn Write) -> io::Result<()> {
-    let read = |read: Read| format!("{} sessions with {} events", read.sessions, read.events);
-    writeln!(out, "learned from {}; measured on {}", read(report.train), read(report.test))?;
+    let counts = |counts: Counts| format!("{} sessions with {} events", counts.sessions, counts.events);
+    writeln!(out, "learned from {}; measured on {}", counts(report.train), counts(report.test))?;
     let learns = if plan.online { "each learned once it is over" } else { "none of them learned" };
     writeln!(out, "protocol {}, {learns}; {} items\n", plan.protocol.name(), report.items)?;
     let flat = report.methods.iter().map(|(name, measured)| {
