@@ -28,7 +28,6 @@ pub type Case = (&'static str, fn(&Broker));
 fn cases() -> Vec<Case> {
     let mut cases = conformance::cases();
     cases.extend([client::CASES, group::CASES, restart::CASES, topics::CASES].concat());
-    cases.extend([client::CASES, group::CASES, restart::CASES].concat());
     cases
 }
 
