@@ -46,9 +46,8 @@ impl Calibration {
         let (kept, changed) = ((1.0 - self.share) * of_label(p), self.share * of_label(rescaled));
         self.share = changed / (kept + changed);
         self.share += SHARED * (FIRST_SHARE - self.share);
-        let mut gains = [0.0; 2];
-        self.newton.gains(&[log_odds, 1.0], rescaled, &mut gains);
         let error = rescaled - f64::from(y);
+        let gains = self.newton.gains(&[log_odds, 1.0], rescaled);
         self.slope -= error * gains[0];
         self.intercept -= error * gains[1];
     }
