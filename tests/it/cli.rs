@@ -6,8 +6,16 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 6] =
-    [&["backtest"], &["validate"], &["topics"], &["topics", "plan"], &["topics", "create"], &["version"]];
+const COMMANDS: [&[&str]; 8] = [
+    &["backtest"],
+    &["evaluate"],
+    &["evaluate", "table"],
+    &["validate"],
+    &["topics"],
+    &["topics", "plan"],
+    &["topics", "create"],
+    &["version"],
+];
 
 fn habitue(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_habitue"));

@@ -74,8 +74,8 @@ const ALL: &str = "all";
 pub fn evaluate(file: &Path, form: &Form, question: &Question) -> Result<Report, EvaluateError> {
     let registered = learners(question.task);
     let chosen = choose(&registered, question)?;
-    let mut scores = question.scores.as_deref().map(Scores::create).transpose()?;
     let (trial, mut report) = Trial::read(file, form, question)?;
+    let mut scores = question.scores.as_deref().map(|path| Scores::create(path, file)).transpose()?;
     let baselines = baselines(question.task);
     let bar = csv_file::bar((trial.order.len() * (chosen.len() + baselines.len())) as u64);
     let mut measured: Vec<(&str, Measured)> = Vec::new();
@@ -203,8 +203,12 @@ struct Scores<'a> {
 }
 
 impl Scores<'_> {
-    /// Before anything is measured, so that a wrong path costs nothing.
-    fn create(path: &Path) -> Result<Scores<'_>, EvaluateError> {
+    /// Never over the table itself.
+    fn create<'a>(path: &'a Path, table: &Path) -> Result<Scores<'a>, EvaluateError> {
+        if std::fs::canonicalize(path).is_ok_and(|path| std::fs::canonicalize(table).is_ok_and(|t| t == path))
+        {
+            return Err(EvaluateError::Question(format!("--scores would overwrite {}", table.display())));
+        }
         let out = File::create(path).map_err(|error| EvaluateError::file(path, error))?;
         Ok(Scores { path, out: BufWriter::new(out) })
     }
