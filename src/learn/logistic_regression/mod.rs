@@ -28,7 +28,7 @@ mod newton;
 ///   Erven, Koolen, "MetaGrad", 2016), and as the best between drifts (Zhang, Lu, Zhou, "Adaptive Online Learning in
 ///   Dynamic Environments", 2018). By Bayes' rule on probabilities that costs ln 5 nats in all (Vovk, 1990); a
 ///   thousandth given back to all at each row lets the lead change (Herbster, Warmuth, "Tracking the Best Expert",
-///   1998). Recalibration: Platt (1999), online.
+///   1998). Recalibration by an isotonic curve (Zadrozny, Elkan, 2002), online: `calibration.rs`.
 /// - Differs: a value beyond five standard deviations counts as five, or a heavy tail would carry the margin away.
 ///   Newton's member has a normal prior of variance 1 a weight. The others have no L2 penalty: at 1e-5 it changed
 ///   nothing on ten tables, at 1e-3 it was worse on five.
@@ -84,7 +84,7 @@ struct Coefficient {
 
 impl LogisticRegression {
     pub fn new(n_features: usize) -> Self {
-        let newton = (n_features <= NEWTON_FEATURES_MAX).then(|| Newton::new(n_features + 1, 1.0));
+        let newton = (n_features <= NEWTON_FEATURES_MAX).then(|| Newton::new(n_features + 1));
         let members = if newton.is_some() { MEMBERS } else { NEWTON };
         let mut shares = [0.0; MEMBERS];
         shares[..members].fill(1.0 / members as f64);

@@ -4,12 +4,10 @@ use serde::{Deserialize, Serialize};
 
 /// Running inverse of the curvature of the log loss.
 ///
-/// After rows z with probabilities p it is (1 / variance + sum of p (1 - p) z zᵀ)⁻¹, with the variance that a weight
-/// has before any row, kept by the formula of Sherman and Morrison: the covariance of a static Kalman filter. It only
-/// ever shrinks.
+/// After rows z with probabilities p it is (I + sum of p (1 - p) z zᵀ)⁻¹, kept by the formula of Sherman and Morrison:
+/// the covariance of a static Kalman filter, from a normal prior of variance 1. It only ever shrinks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Newton {
-    prior_variance: f64,
     /// Row by row; symmetric.
     inverse: Box<[f64]>,
     /// Of the row last taken in.
@@ -21,15 +19,15 @@ const CURVATURE_MIN: f64 = 1e-3;
 
 impl Newton {
     /// For `n` weights.
-    pub fn new(n: usize, prior_variance: f64) -> Self {
+    pub fn new(n: usize) -> Self {
         let mut inverse: Box<[f64]> = vec![0.0; n * n].into();
-        set_diagonal(&mut inverse, n, prior_variance);
-        Self { prior_variance, inverse, gains: vec![0.0; n].into() }
+        reset(&mut inverse, n);
+        Self { inverse, gains: vec![0.0; n].into() }
     }
 
     /// Takes in a row that was given probability `p`; by how much each weight falls for an error of 1.
     pub fn gains(&mut self, z: &[f64], p: f64) -> &[f64] {
-        let Self { prior_variance, inverse, gains } = self;
+        let Self { inverse, gains } = self;
         let n = gains.len();
         gains.fill(0.0);
         for (row, z) in inverse.chunks_exact(n).zip(z) {
@@ -39,15 +37,15 @@ impl Newton {
         let divisor = 1.0 / (p * (1.0 - p)).max(CURVATURE_MIN) + square;
         // Rounding can spoil a matrix after very many rows.
         if square < 0.0 || !divisor.is_finite() {
-            set_diagonal(inverse, n, *prior_variance);
+            reset(inverse, n);
             gains.fill(0.0);
             return gains;
         }
+        let scale = 1.0 / divisor;
         for (row, gain) in inverse.chunks_exact_mut(n).zip(&*gains) {
-            let share = gain / divisor;
-            row.iter_mut().zip(&*gains).for_each(|(a, other)| *a -= share * other);
+            row.iter_mut().zip(&*gains).for_each(|(a, other)| *a -= gain * other * scale);
         }
-        let left = 1.0 - square / divisor;
+        let left = 1.0 - square * scale;
         gains.iter_mut().for_each(|gain| *gain *= left);
         gains
     }
@@ -64,7 +62,8 @@ impl Newton {
     }
 }
 
-fn set_diagonal(matrix: &mut [f64], n: usize, value: f64) {
-    matrix.fill(0.0);
-    matrix.iter_mut().step_by(n + 1).for_each(|a| *a = value);
+/// To the identity.
+fn reset(inverse: &mut [f64], n: usize) {
+    inverse.fill(0.0);
+    inverse.iter_mut().step_by(n + 1).for_each(|a| *a = 1.0);
 }
