@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::logistic;
+use crate::math::logistic::logistic;
 
 /// A probability, and what a learned curve makes of it, weighed against each other by their log loss.
 ///
@@ -65,7 +65,8 @@ impl Calibration {
 
     fn on_curve(&self, (at, part): (usize, f64)) -> f64 {
         let (below, above) = (self.knots[at].log_odds, self.knots[at + 1].log_odds);
-        logistic(below + part * (above - below))
+        let [p] = logistic(&[below + part * (above - below)]);
+        p
     }
 
     /// Newton's step on each of the two knots beside a row; then what falls is made level.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use self::calibration::Calibration;
 use self::newton::Newton;
 use super::{Classifier, Learner};
+use crate::math::logistic::logistic;
 use crate::math::moments::Moments;
 
 mod calibration;
@@ -203,7 +204,7 @@ impl Coefficient {
 
 /// What each member says.
 fn probabilities(margins: &[f64; MEMBERS]) -> [f64; MEMBERS] {
-    margins.map(|margin| logistic(margin.clamp(-MARGIN_MAX, MARGIN_MAX)))
+    logistic(&margins.map(|margin| margin.clamp(-MARGIN_MAX, MARGIN_MAX)))
 }
 
 impl Learner for LogisticRegression {
@@ -224,10 +225,6 @@ impl Learner for LogisticRegression {
     fn n_learned(&self) -> u64 {
         self.n_learned
     }
-}
-
-fn logistic(margin: f64) -> f64 {
-    1.0 / (1.0 + libm::exp(-margin))
 }
 
 #[cfg(test)]

@@ -3,6 +3,11 @@
 use super::*;
 use crate::math::rng::Rng;
 
+/// Of one margin, by definition.
+fn logistic(margin: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-margin))
+}
+
 fn loss(p: f64, y: bool) -> f64 {
     -libm::log(if y { p } else { 1.0 - p })
 }
