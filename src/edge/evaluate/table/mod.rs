@@ -118,9 +118,10 @@ fn choose<'a>(
         )));
     }
     let default = question.task.default_learner();
-    let mut known: Vec<(&str, &Named)> = registered.iter().map(|learner| (learner.name, learner)).collect();
-    known.extend(registered.iter().filter(|learner| Some(learner.name) == default).map(|l| (DEFAULT, l)));
-    known.rotate_right(1);
+    let default = registered.iter().find(|learner| Some(learner.name) == default);
+    let named = registered.iter().map(|learner| (learner.name, learner));
+    let known: Vec<(&str, &Named)> =
+        default.map(|learner| (DEFAULT, learner)).into_iter().chain(named).collect();
     if question.learners.iter().any(|name| name == ALL) {
         return Ok(known);
     }
@@ -205,8 +206,8 @@ struct Scores<'a> {
 impl Scores<'_> {
     /// Never over the table itself.
     fn create<'a>(path: &'a Path, table: &Path) -> Result<Scores<'a>, EvaluateError> {
-        if std::fs::canonicalize(path).is_ok_and(|path| std::fs::canonicalize(table).is_ok_and(|t| t == path))
-        {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        if real(path).is_some_and(|path| Some(path) == real(table)) {
             return Err(EvaluateError::Question(format!("--scores would overwrite {}", table.display())));
         }
         let out = File::create(path).map_err(|error| EvaluateError::file(path, error))?;
