@@ -1,10 +1,11 @@
 //! Numbers that arrive one at a time: moments, decay, quantiles, windows, sketches, seeded randomness.
 //!
-//! All of it is plain data of a fixed or capped size, and none of it reads a clock: time is an argument.
+//! What has state is plain data of a fixed or capped size, and nothing reads a clock: time is an argument.
 
 pub mod decay;
 pub mod hash;
 pub mod hash_sample;
+pub mod logistic;
 pub mod moments;
 pub mod quantile;
 pub mod recent;

@@ -6,9 +6,12 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 8] = [
-    &["evaluate", "orders"],
+const COMMANDS: [&[&str]; 11] = [
     &["backtest"],
+    &["evaluate"],
+    &["evaluate", "table"],
+    &["evaluate", "orders"],
+    &["evaluate", "sessions"],
     &["validate"],
     &["verify"],
     &["topics"],

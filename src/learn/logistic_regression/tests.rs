@@ -3,6 +3,11 @@
 use super::*;
 use crate::math::rng::Rng;
 
+/// Of one margin, by definition.
+fn logistic(margin: f64) -> f64 {
+    1.0 / (1.0 + libm::exp(-margin))
+}
+
 fn loss(p: f64, y: bool) -> f64 {
     -libm::log(if y { p } else { 1.0 - p })
 }
@@ -23,20 +28,17 @@ fn the_mixture_pays_no_more_than_it_promises() {
         let (n, mut mixed, mut alone) = (20_000, 0.0, [0.0; MEMBERS]);
         for at in 0..n {
             let (x, y) = row(&mut rng, at, turn);
-            learner.n_learned += 1;
-            learner.features.iter_mut().zip(&x).for_each(|(moments, x)| _ = moments.add(*x));
-            let z: Vec<f64> = learner.standardised(&x).collect();
-            let probabilities = learner.probabilities(z.iter().copied());
+            let probabilities = learner.take_in(&x);
             mixed += loss(learner.mean(&probabilities), y);
             alone.iter_mut().zip(probabilities).for_each(|(sum, p)| *sum += loss(p, y));
             learner.weigh(&probabilities, y);
-            learner.step(&z, &probabilities, y);
+            learner.step(&probabilities, y);
         }
         let best = alone.iter().copied().fold(f64::INFINITY, f64::min);
-        let price = libm::log(6.0) - n as f64 * libm::log(1.0 - SHARED);
+        let price = libm::log(5.0) - n as f64 * libm::log(1.0 - SHARED);
         assert!(mixed < best + price, "turn {turn}: {mixed} beside {alone:?}");
-        // Where the line turns, no member alone is as good.
-        assert!(turn == usize::MAX || mixed < best, "turn {turn}: {mixed} beside {alone:?}");
+        // Where the line turns, no member alone comes near.
+        assert!(turn == usize::MAX || mixed < 0.985 * best, "turn {turn}: {mixed} beside {alone:?}");
     }
 }
 
@@ -47,14 +49,18 @@ fn one_pass_of_newton_comes_close_to_the_batch_solution() {
     let mut learner = LogisticRegression::new(3);
     rows.iter().for_each(|(x, y)| learner.learn_one(x, *y));
     // The batch solution on the same standardised rows, by Newton's method from 0, with the same prior.
-    let z: Vec<Vec<f64>> = rows.iter().map(|(x, _)| learner.standardised(x).collect()).collect();
+    let standardised = |x: &[f64]| -> Vec<f64> {
+        let z = learner.features.iter().zip(x).map(|(feature, x)| feature.standardised(*x));
+        z.chain([1.0]).collect()
+    };
+    let z: Vec<Vec<f64>> = rows.iter().map(|(x, _)| standardised(x)).collect();
     let mut batch = [0.0; 4];
     for _ in 0..8 {
-        let mut step = Newton::new(4, 1.0);
-        let (mut gains, mut gradient) = ([0.0; 4], batch);
+        let mut step = Newton::new(4);
+        let mut gradient = batch;
         for (z, (_, y)) in z.iter().zip(&rows) {
             let p = logistic(z.iter().zip(&batch).map(|(z, w)| z * w).sum());
-            step.gains(z, p, &mut gains);
+            step.gains(z, p);
             gradient.iter_mut().zip(z).for_each(|(g, z)| *g += (p - f64::from(*y)) * z);
         }
         batch.iter_mut().zip(step.times(&gradient)).for_each(|(w, moved)| *w -= moved);
@@ -68,13 +74,16 @@ fn one_pass_of_newton_comes_close_to_the_batch_solution() {
 
 #[test]
 fn the_inverse_is_that_of_the_curvature() {
-    let (mut newton, mut rng) = (Newton::new(4, 0.5), Rng::seeded(&[3]));
+    let (mut newton, mut rng) = (Newton::new(4), Rng::seeded(&[3]));
     let mut curvature = [[0.0; 4]; 4];
-    (0..4).for_each(|i| curvature[i][i] = 2.0);
+    (0..4).for_each(|i| curvature[i][i] = 1.0);
     for _ in 0..500 {
         let z: Vec<f64> = (0..4).map(|_| rng.normal()).collect();
         let p = 0.01 + 0.98 * rng.uniform();
-        newton.gains(&z, p, &mut [0.0; 4]);
+        let gains = newton.gains(&z, p).to_vec();
+        for (gain, product) in gains.into_iter().zip(newton.times(&z)) {
+            assert!((gain - product).abs() < 1e-12, "{gain} {product}");
+        }
         for i in 0..4 {
             for j in 0..4 {
                 curvature[i][j] += p * (1.0 - p) * z[i] * z[j];
@@ -82,7 +91,7 @@ fn the_inverse_is_that_of_the_curvature() {
         }
     }
     for (i, column) in curvature.iter().enumerate() {
-        for (j, x) in newton.times(column).enumerate() {
+        for (j, x) in newton.times(column).into_iter().enumerate() {
             assert!((x - f64::from(i == j)).abs() < 1e-9, "{i} {j} {x}");
         }
     }
@@ -90,29 +99,50 @@ fn the_inverse_is_that_of_the_curvature() {
 
 #[test]
 fn what_is_calibrated_stays_so_and_what_is_not_becomes_so() {
-    // The given log-odds are the true ones times `scale` plus `shift`.
-    for (scale, shift) in [(1.0, 0.0), (2.5, 0.0), (0.4, 0.0), (1.0, 1.5), (2.0, -1.0)] {
+    let distortions: [fn(f64) -> f64; 6] = [
+        |margin| margin,
+        |margin| 2.5 * margin,
+        |margin| 0.4 * margin,
+        |margin| margin + 1.5,
+        |margin| 2.0 * margin - 1.0,
+        |margin| margin + 0.2 * margin * margin * margin,
+    ];
+    for (number, distorted) in distortions.into_iter().enumerate() {
         let (mut calibration, mut rng) = (Calibration::default(), Rng::seeded(&[4]));
         let (n, mut given, mut calibrated, mut right) = (20_000, 0.0, 0.0, 0.0);
         for _ in 0..n {
             let margin = 1.5 * rng.normal();
             let y = rng.uniform() < logistic(margin);
-            let p = logistic(scale * margin + shift);
+            let p = logistic(distorted(margin));
             given += loss(p, y);
             calibrated += loss(calibration.calibrated(p), y);
             right += loss(logistic(margin), y);
             calibration.learn(p, y);
         }
-        assert!(calibrated < given + 0.106 + 1e-4 * n as f64, "{scale} {shift}: {calibrated} {given}");
-        assert!(calibrated < right + 25.0, "{scale} {shift}: {calibrated}, at best {right}");
+
+        assert!(calibrated < given + 0.106 + 1e-4 * n as f64, "{number}: {calibrated} {given}");
+        // The worst distortion costs 3 700.
+        assert!(calibrated < right + 180.0, "{number}: {calibrated}, at best {right}");
     }
+}
+
+#[test]
+fn the_curve_never_falls_even_where_the_ranking_is_wrong() {
+    let (mut calibration, mut rng) = (Calibration::default(), Rng::seeded(&[6]));
+    for _ in 0..5_000 {
+        let margin = 2.0 * rng.normal();
+        calibration.learn(logistic(-margin), rng.uniform() < logistic(margin));
+        assert!(calibration.knots.is_sorted_by(|a, b| a.log_odds <= b.log_odds));
+    }
+    let level = [0.2, 0.5, 0.8].map(|p| calibration.calibrated(p));
+    assert!(level.iter().all(|p| (p - 0.5).abs() < 0.1), "{level:?}");
 }
 
 #[test]
 fn without_room_for_newton_the_others_learn() {
     let n_features = NEWTON_FEATURES_MAX + 1;
     let (mut learner, mut rng) = (LogisticRegression::new(n_features), Rng::seeded(&[5]));
-    assert!(learner.newton.is_none() && learner.bytes() < 13_000);
+    assert!(learner.newton.is_none() && learner.bytes() < 14_000);
     let mut right = 0;
     for at in 0..4_000 {
         let (mut x, y) = row(&mut rng, 0, usize::MAX);

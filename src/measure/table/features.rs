@@ -17,13 +17,14 @@ const CATEGORY_FEATURES_MAX: usize = 2_048;
 ///
 /// A numeric column is one feature; a missing value is NaN. The categories of another column are ordered by how
 /// many rows have them. The most common one is the absence of all others; each other one that 10 rows have is a
-/// feature, 0 or 1, at most 64 for a column and about 2 048 in all; what is rarer shares one feature. No label
-/// takes part in it, so an identifier, whose values are all rare, is no feature at all, and an empty cell is a category.
+/// feature, 0 or 1, at most 64 for a column and about 2 048 in all; what is rarer shares one feature. So an identifier,
+/// whose values are all rare, is no feature at all. An empty cell is a category. No label takes part in it.
 #[derive(Debug)]
 pub struct Table {
     /// Row by row, one for each column: a number, or the place of the category's feature, 0 for none.
     values: Vec<f64>,
     columns: Vec<Column>,
+    has_categories: bool,
     n_features: usize,
 }
 
@@ -35,10 +36,6 @@ enum Column {
 }
 
 impl Table {
-    pub fn n_rows(&self) -> usize {
-        self.values.len().checked_div(self.columns.len()).unwrap_or(0)
-    }
-
     pub fn n_features(&self) -> usize {
         self.n_features
     }
@@ -47,6 +44,9 @@ impl Table {
     pub fn row(&self, row: usize, x: &mut Vec<f64>) {
         x.clear();
         let values = &self.values[row * self.columns.len()..][..self.columns.len()];
+        if !self.has_categories {
+            return x.extend_from_slice(values);
+        }
         for (value, column) in values.iter().zip(&self.columns) {
             match column {
                 Column::Number => x.push(*value),
@@ -115,6 +115,7 @@ impl Cells {
             n_features: features(own_max)
                 + columns.iter().filter(|column| **column == Column::Number).count(),
             values: self.cells.iter().enumerate().map(|(at, cell)| place(at, cell)).collect(),
+            has_categories: columns.iter().any(|column| *column != Column::Number),
             columns,
         }
     }
@@ -266,7 +267,7 @@ mod tests {
         cells.push([&b"1"[..]].into_iter());
         cells.push([&b"2"[..], b"3", b"4"].into_iter());
         let table = cells.table();
-        assert_eq!((table.n_rows(), row(&table, 1)), (2, vec![2.0, 3.0]));
+        assert_eq!(row(&table, 1), [2.0, 3.0]);
         assert!(row(&table, 0)[1].is_nan());
     }
 }

@@ -46,7 +46,7 @@ pub fn run(
     make: &dyn Fn() -> Box<dyn Candidate>,
     tick: &mut dyn FnMut(u64),
 ) -> Outcome {
-    let mut rows = Rows { table, labels, x: Vec::with_capacity(table.n_features()) };
+    let mut rows = Rows { table, labels, x: Vec::with_capacity(table.n_features()), row: None };
     match protocol {
         Protocol::Prequential { .. } if task == Task::Anomaly => {
             prequential(&mut rows, order, 0, make(), tick)
@@ -62,19 +62,27 @@ const TICK: usize = 1_024;
 struct Rows<'a> {
     table: &'a Table,
     labels: &'a [f64],
-    /// The features of the row last read.
+    /// The features of the row last read, and which one that is.
     x: Vec<f64>,
+    row: Option<u32>,
 }
 
 impl Rows<'_> {
     fn score(&mut self, row: u32, candidate: &mut dyn Candidate) -> (u32, f64) {
-        self.table.row(row as usize, &mut self.x);
+        self.read(row);
         (row, candidate.score_one(&self.x))
     }
 
     fn learn(&mut self, row: u32, candidate: &mut dyn Candidate) {
-        self.table.row(row as usize, &mut self.x);
+        self.read(row);
         candidate.learn_one(&self.x, self.labels[row as usize]);
+    }
+
+    fn read(&mut self, row: u32) {
+        if self.row != Some(row) {
+            self.table.row(row as usize, &mut self.x);
+            self.row = Some(row);
+        }
     }
 }
 

@@ -74,8 +74,8 @@ const ALL: &str = "all";
 pub fn evaluate(file: &Path, form: &Form, question: &Question) -> Result<Report, EvaluateError> {
     let registered = learners(question.task);
     let chosen = choose(&registered, question)?;
-    let mut scores = question.scores.as_deref().map(Scores::create).transpose()?;
     let (trial, mut report) = Trial::read(file, form, question)?;
+    let mut scores = question.scores.as_deref().map(|path| Scores::create(path, file)).transpose()?;
     let baselines = baselines(question.task);
     let bar = csv_file::bar((trial.order.len() * (chosen.len() + baselines.len())) as u64);
     let mut measured: Vec<(&str, Measured)> = Vec::new();
@@ -118,9 +118,10 @@ fn choose<'a>(
         )));
     }
     let default = question.task.default_learner();
-    let mut known: Vec<(&str, &Named)> = registered.iter().map(|learner| (learner.name, learner)).collect();
-    known.extend(registered.iter().filter(|learner| Some(learner.name) == default).map(|l| (DEFAULT, l)));
-    known.rotate_right(1);
+    let default = registered.iter().find(|learner| Some(learner.name) == default);
+    let named = registered.iter().map(|learner| (learner.name, learner));
+    let known: Vec<(&str, &Named)> =
+        default.map(|learner| (DEFAULT, learner)).into_iter().chain(named).collect();
     if question.learners.iter().any(|name| name == ALL) {
         return Ok(known);
     }
@@ -203,8 +204,12 @@ struct Scores<'a> {
 }
 
 impl Scores<'_> {
-    /// Before anything is measured, so that a wrong path costs nothing.
-    fn create(path: &Path) -> Result<Scores<'_>, EvaluateError> {
+    /// Never over the table itself.
+    fn create<'a>(path: &'a Path, table: &Path) -> Result<Scores<'a>, EvaluateError> {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        if real(path).is_some_and(|path| Some(path) == real(table)) {
+            return Err(EvaluateError::Question(format!("--scores would overwrite {}", table.display())));
+        }
         let out = File::create(path).map_err(|error| EvaluateError::file(path, error))?;
         Ok(Scores { path, out: BufWriter::new(out) })
     }
