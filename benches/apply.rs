@@ -9,6 +9,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use habitue::analysis::models::Models;
 use habitue::analysis::shared::Tables;
 use habitue::analysis::{Output, Published, View};
 use habitue::codec::{Decoder, SchemaSet, WireForm, built_in, encode_event};
@@ -61,6 +62,7 @@ fn run(workload: Workload, count: usize) -> Run {
         entry: EntryBuilder::default(),
         offsets: [0; 3],
         tables: Tables::new(1_000_000),
+        models: Models::default(),
         published: Published::default(),
         output: Output::default(),
         alerts: 0,
@@ -93,6 +95,7 @@ struct Stage {
     entry: EntryBuilder,
     offsets: [u64; 3],
     tables: Tables,
+    models: Models,
     published: Published,
     output: Output,
     alerts: u64,
@@ -125,7 +128,7 @@ impl Stage {
             self.offsets[input.index()] += 1;
             let source = Source { input, partition: 0, offset };
             let raw = RawRecord { source, timestamp_ms, key: None, value: Some(value) };
-            let view = View { tables: &self.tables, published: &self.published };
+            let view = View { tables: &self.tables, models: &self.models, published: &self.published };
             self.output.clear();
             black_box(self.partition.record(raw, Ok(event), Mode::Live, view, &mut self.output));
             self.entry.record(input, offset);

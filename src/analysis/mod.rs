@@ -5,6 +5,8 @@
 //! [`REGISTRY`]; its descriptor gives it a snapshot section, a metric label and a configuration table.
 
 pub mod anomaly;
+pub mod churn;
+pub mod models;
 pub mod recommend;
 pub mod shared;
 pub mod waiting;
@@ -17,6 +19,7 @@ use crate::signal::fact::Fact;
 use crate::signal::journal::Decision;
 use crate::signal::model::Row;
 use crate::signal::{Signal, Source};
+use models::Models;
 use shared::Tables;
 
 /// Every analysis there is.
@@ -120,6 +123,7 @@ impl Output {
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     pub tables: &'a Tables,
+    pub models: &'a Models,
     pub published: &'a Published,
 }
 

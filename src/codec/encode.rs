@@ -95,6 +95,10 @@ impl<'o> Writer<'o> {
         }
     }
 
+    pub fn float(&mut self, value: f32) {
+        self.fixed(&value.to_le_bytes());
+    }
+
     pub fn double(&mut self, value: f64) {
         self.fixed(&value.to_le_bytes());
     }

@@ -50,6 +50,7 @@ impl MarketPartition {
                 self.time_ms = self.time_ms.max(*time_ms);
                 self.analyses.iter_mut().for_each(|analysis| analysis.tick(self.time_ms, output));
             }
+            FactRecord::Job { .. } => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use habitue::analysis::models::Models;
 use habitue::analysis::shared::Tables;
 use habitue::analysis::{CustomerSide, MarketOutput, Output, Published, REGISTRY, View, anomaly};
 use habitue::customer::{Customer, Memory, customer_key};
@@ -70,6 +71,7 @@ fn source(input: Input, offset: u64) -> Source {
 struct Fed {
     partition: Partition,
     tables: Tables,
+    models: Models,
     published: Published,
     offset: u64,
 }
@@ -79,7 +81,7 @@ impl Fed {
         let mut published = Published::default();
         published.anomaly.scores = true;
         let partition = Partition::new(0, Arc::new(config));
-        Fed { partition, tables: Tables::new(0), published, offset: 0 }
+        Fed { partition, tables: Tables::new(0), models: Models::default(), published, offset: 0 }
     }
 
     fn apply(&mut self, event: &Event<'_>) -> Output {
@@ -94,7 +96,7 @@ impl Fed {
             key: Some(b"k"),
             value: Some(b"v"),
         };
-        let view = View { tables: &self.tables, published: &self.published };
+        let view = View { tables: &self.tables, models: &self.models, published: &self.published };
         let mut output = Output::default();
         let applied = self.partition.record(raw, Ok(event.clone()), Mode::Live, view, &mut output);
         assert_eq!(applied, Applied::Event);
@@ -142,7 +144,7 @@ fn looked_at(
         // Now and then: a copy of the forest takes longer than all else here.
         let before = fed.offset.is_multiple_of(16).then(|| analysis.freeze()());
         analysis.assess(event, customer);
-        let view = View { tables: &fed.tables, published: &fed.published };
+        let view = View { tables: &fed.tables, models: &fed.models, published: &fed.published };
         analysis.judge(source(Input::Purchases, fed.offset), event, customer, view, &mut output);
         let unchanged = before.is_none_or(|before| analysis.freeze()() == before);
         assert!(unchanged, "looking at an event has changed what is learned");
@@ -322,7 +324,7 @@ fn a_dead_letter_has_a_limit() {
         value: Some(&value),
     };
     let refused = Rejected { reason: Reject::TooLarge, detail: "d".repeat(300) };
-    let view = View { tables: &fed.tables, published: &fed.published };
+    let view = View { tables: &fed.tables, models: &fed.models, published: &fed.published };
     let mut output = Output::default();
     fed.partition.record(raw, Err(refused), Mode::Live, view, &mut output);
     let [Signal::DeadLetter(letter)] = &output.signals[..] else { panic!("{:?}", output.signals) };

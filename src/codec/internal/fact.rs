@@ -1,13 +1,13 @@
-//! Packed facts and market ticks.
+//! Packed facts, market ticks, results of jobs.
 
 use super::{RecordError, array, decode_since, number, string, unsigned};
 use crate::codec::cursor::{Cursor, Fault};
 use crate::codec::encode::Writer;
 use crate::codec::schema::built_in::FACT;
-use crate::signal::fact::{Fact, FactRecord};
+use crate::signal::fact::{ChurnMoment, Fact, FactRecord};
 
-/// The schema before there were facts of items, which stand last.
-const BEFORE_ITEMS: u32 = 9;
+/// The schemas before there were facts of items, and of churn and jobs: each new branch stands last.
+const OLDER: &[u32] = &[9, 12];
 
 /// Appends the value of the facts record to `out`.
 pub fn encode_fact(record: &FactRecord, out: &mut Vec<u8>) {
@@ -21,14 +21,25 @@ pub fn encode_fact(record: &FactRecord, out: &mut Vec<u8>) {
             writer.long(content::TICK);
             writer.long(*time_ms);
         }
+        FactRecord::Job { analysis, job, result } => {
+            writer.long(content::JOB);
+            writer.long(i64::from(*analysis));
+            writer.unsigned(*job);
+            writer.bytes(result);
+        }
     }
 }
 
-/// The facts or the tick in a record's value.
+/// What stands in a record's value.
 pub fn decode_fact(value: &[u8]) -> Result<FactRecord, RecordError> {
-    decode_since("facts", BEFORE_ITEMS, FACT, value, |_, cursor| match cursor.long()? {
+    decode_since("facts", OLDER, FACT, value, |_, cursor| match cursor.long()? {
         content::PACKED => array(cursor, read_fact).map(FactRecord::Packed),
         content::TICK => Ok(FactRecord::Tick { time_ms: cursor.long()? }),
+        content::JOB => Ok(FactRecord::Job {
+            analysis: number(cursor)?,
+            job: unsigned(cursor)?,
+            result: cursor.bytes()?.to_vec(),
+        }),
         _ => Err(Fault::malformed("a content that its schema does not have")),
     })
 }
@@ -37,6 +48,7 @@ pub fn decode_fact(value: &[u8]) -> Result<FactRecord, RecordError> {
 mod content {
     pub const PACKED: i64 = 0;
     pub const TICK: i64 = 1;
+    pub const JOB: i64 = 2;
 }
 
 /// The branches of a fact, in the order of the schema.
@@ -47,6 +59,7 @@ mod branch {
     pub const ITEM: i64 = 3;
     pub const PAIR: i64 = 4;
     pub const POPULAR: i64 = 5;
+    pub const CHURN: i64 = 6;
 }
 
 fn write_fact(writer: &mut Writer<'_>, fact: &Fact) {
@@ -94,6 +107,18 @@ fn write_fact(writer: &mut Writer<'_>, fact: &Fact) {
                 writer.double(*weight);
             });
         }
+        Fact::Churn(moment) => {
+            writer.long(branch::CHURN);
+            writer.unsigned(moment.customer);
+            writer.long(moment.partition);
+            writer.long(moment.time_ms);
+            writer.boolean(moment.is_order);
+            writer.long(moment.repeats);
+            writer.long(moment.first_day);
+            writer.long(moment.last_day);
+            writer.array(&moment.features, |writer, feature| writer.float(*feature));
+            writer.float(moment.probability);
+        }
     }
 }
 
@@ -126,6 +151,17 @@ fn read_fact(cursor: &mut Cursor<'_>) -> Result<Fact, Fault> {
             partition: number(cursor)?,
             items: array(cursor, |cursor| Ok((number(cursor)?, cursor.double()?)))?,
         },
+        branch::CHURN => Fact::Churn(ChurnMoment {
+            customer: unsigned(cursor)?,
+            partition: number(cursor)?,
+            time_ms: cursor.long()?,
+            is_order: cursor.boolean()?,
+            repeats: number(cursor)?,
+            first_day: number(cursor)?,
+            last_day: number(cursor)?,
+            features: array(cursor, Cursor::float)?,
+            probability: cursor.float()?,
+        }),
         _ => return Err(Fault::malformed("a fact that its schema does not have")),
     })
 }

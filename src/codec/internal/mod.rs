@@ -33,20 +33,20 @@ fn decode<'a, T>(
     value: &'a [u8],
     read: impl FnOnce(&mut Cursor<'a>) -> Result<T, Fault>,
 ) -> Result<T, RecordError> {
-    decode_since(topic, known, known, value, |_, cursor| read(cursor))
+    decode_since(topic, &[], known, value, |_, cursor| read(cursor))
 }
 
-/// As [`decode`], of a topic that has records of schema `older` too; `read` is told which one it is.
+/// As [`decode`], of a topic that has records of `older` schemas too; `read` is told which one it is.
 fn decode_since<'a, T>(
     topic: &'static str,
-    older: u32,
+    older: &[u32],
     known: u32,
     value: &'a [u8],
     read: impl FnOnce(u32, &mut Cursor<'a>) -> Result<T, Fault>,
 ) -> Result<T, RecordError> {
     let malformed = |fault: Fault, left| RecordError::Malformed { topic, what: fault.what.to_owned(), left };
     let (found, datum) = split_header(value).map_err(|fault| malformed(fault, value.len()))?;
-    if found != known && found != older {
+    if found != known && !older.contains(&found) {
         return Err(RecordError::UnknownSchema { topic, found, known });
     }
     let mut cursor = Cursor::new(datum);

@@ -22,7 +22,7 @@ pub fn encode_model(row: &Row, out: &mut Vec<u8>) {
 
 /// The row in a record's value.
 pub fn decode_model(value: &[u8]) -> Result<Row, RecordError> {
-    decode_since("models", WITHOUT_TEXT, MODEL, value, |schema, cursor| {
+    decode_since("models", &[WITHOUT_TEXT], MODEL, value, |schema, cursor| {
         Ok(Row {
             table: string(cursor)?,
             key: string(cursor)?,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::batch::Part;
 use super::shared::Epoch;
 use super::{Environment, INPUT_TOPICS, Stage};
-use crate::analysis::{Output, View, anomaly};
+use crate::analysis::{Output, anomaly};
 use crate::codec::Decoder;
 use crate::edge::log::{Appender, Group, Log, Outgoing, Place, Record};
 use crate::edge::metrics::ShardStats;
@@ -179,7 +179,7 @@ impl<L: Log> Stage<L> for CustomerStage<L> {
         let source = Source { input, partition, offset: record.offset };
         let raw =
             RawRecord { source, timestamp_ms: record.timestamp_ms, key: record.key, value: record.value };
-        let view = View { tables: &epoch.tables, published: &epoch.published };
+        let view = epoch.view();
         let mut output = std::mem::take(&mut self.output);
         output.clear();
         match state.partition.record(raw, event, Mode::Live, view, &mut output) {

@@ -4,8 +4,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::wire::Wire;
-use crate::analysis::Published;
+use crate::analysis::models::Models;
 use crate::analysis::shared::Tables;
+use crate::analysis::{Published, View};
 use crate::edge::log::{Log, LogError, Place, Reader, Record};
 use crate::event::Control;
 use crate::signal::Topic;
@@ -14,6 +15,7 @@ use crate::signal::Topic;
 #[derive(Debug, Clone)]
 pub struct Epoch {
     pub tables: Tables,
+    pub whole: Models,
     pub published: Published,
     /// What `published` was before control was read.
     defaults: Published,
@@ -40,6 +42,7 @@ impl Epoch {
     pub fn new(published: Published, models_partitions: u32, rows_max: usize) -> Epoch {
         Epoch {
             tables: Tables::new(rows_max),
+            whole: Models::default(),
             defaults: published.clone(),
             published,
             erasures: Arc::default(),
@@ -57,6 +60,11 @@ impl Epoch {
     pub fn anew(&self) -> Epoch {
         let partitions = u32::try_from(self.models.len()).unwrap_or(0);
         Epoch::new(self.defaults.clone(), partitions, self.tables.rows_max())
+    }
+
+    /// What judgements look at.
+    pub fn view(&self) -> View<'_> {
+        View { tables: &self.tables, models: &self.whole, published: &self.published }
     }
 
     /// Whether at least as much was read as these positions say.

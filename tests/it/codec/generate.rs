@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use habitue::event::{
     Control, Currency, Engagement, EngagementKind, Event, Feedback, Input, Line, Purchase, Reject, Verdict,
 };
-use habitue::signal::fact::{Fact, FactRecord};
+use habitue::signal::fact::{ChurnMoment, Fact, FactRecord};
 use habitue::signal::journal::{Decision, Entry, Positions, Step};
 use habitue::signal::model::Row;
 use habitue::signal::{
@@ -263,11 +263,44 @@ pub fn fact_record() -> impl Strategy<Value = FactRecord> {
                 .prop_map(|((left, right), place, time_ms)| Fact::Pair { left, right, place, time_ms }),
             (0..1024_u32, vec((any::<u32>(), number()), 0..4))
                 .prop_map(|(partition, items)| Fact::Popular { partition, items }),
+            churn_moment().prop_map(Fact::Churn),
         ];
     prop_oneof![
         vec(fact, 0..9).prop_map(FactRecord::Packed),
         time().prop_map(|time_ms| FactRecord::Tick { time_ms }),
+        (any::<(u8, u64)>(), vec(any::<u8>(), 0..40)).prop_map(|((analysis, job), result)| FactRecord::Job {
+            analysis,
+            job,
+            result
+        }),
     ]
+}
+
+fn churn_moment() -> impl Strategy<Value = ChurnMoment> {
+    let days = any::<(u32, u16, u16)>();
+    let features = vec(any::<f32>().prop_filter("equality needs numbers", |x| !x.is_nan()), 0..12);
+    (any::<(u64, bool)>(), 0..1024_u32, time(), days, features, 0.0..=1.0_f32).prop_map(
+        |(
+            (customer, is_order),
+            partition,
+            time_ms,
+            (repeats, first_day, last_day),
+            features,
+            probability,
+        )| {
+            ChurnMoment {
+                customer,
+                partition,
+                time_ms,
+                is_order,
+                repeats,
+                first_day,
+                last_day,
+                features,
+                probability,
+            }
+        },
+    )
 }
 
 pub fn row() -> impl Strategy<Value = Row> {

@@ -293,6 +293,14 @@ pub fn fact_record(fact_record: &FactRecord) -> Value {
             branch(0, record([("facts", Value::Array(facts.iter().map(fact).collect()))]))
         }
         FactRecord::Tick { time_ms } => branch(1, record([("time_ms", Value::TimestampMillis(*time_ms))])),
+        FactRecord::Job { analysis, job, result } => branch(
+            2,
+            record([
+                ("analysis", Value::Int((*analysis).into())),
+                ("job", bits(*job)),
+                ("result", Value::Bytes(result.clone())),
+            ]),
+        ),
     };
     record([("content", content)])
 }
@@ -359,6 +367,20 @@ fn fact(fact: &Fact) -> Value {
                 ]),
             )
         }
+        Fact::Churn(moment) => branch(
+            6,
+            record([
+                ("customer", bits(moment.customer)),
+                ("partition", Value::Int(moment.partition as i32)),
+                ("time_ms", Value::TimestampMillis(moment.time_ms)),
+                ("is_order", Value::Boolean(moment.is_order)),
+                ("repeats", Value::Long(moment.repeats.into())),
+                ("first_day", Value::Int(moment.first_day.into())),
+                ("last_day", Value::Int(moment.last_day.into())),
+                ("features", Value::Array(moment.features.iter().copied().map(Value::Float).collect())),
+                ("probability", Value::Float(moment.probability)),
+            ]),
+        ),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use habitue::analysis::{MarketOutput, Output, View};
+use habitue::analysis::{MarketOutput, Output};
 use habitue::codec::{self, Decoder};
 use habitue::edge::log::sim::{OwnedRecord, SimLog};
 use habitue::edge::log::{Group, Place};
@@ -202,7 +202,7 @@ impl<'a> Story<'a> {
         };
         let source = Source { input, partition: self.number, offset: record.offset };
         let raw = RawRecord { source, timestamp_ms: record.timestamp_ms, key, value };
-        let view = View { tables: &epoch.tables, published: &epoch.published };
+        let view = epoch.view();
         partition.record(raw, event, mode, view, output);
     }
 

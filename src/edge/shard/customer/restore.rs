@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::follow::{Current, FollowError, Followed, Follower, Next};
 use super::{CustomerState, decode};
-use crate::analysis::{Output, View};
+use crate::analysis::Output;
 use crate::codec::Decoder;
 use crate::edge::log::{Group, Log, LogError, Place, Reader};
 use crate::edge::shard::shared::Epoch;
@@ -180,7 +180,7 @@ impl<L: Log> CustomerRestore<L> {
                     // What was too large then is told by a decision; what was not, is not now.
                     None => decode(&mut self.decoders[input.index()], key, value, usize::MAX),
                 };
-                let view = View { tables: &epoch.tables, published: &epoch.published };
+                let view = epoch.view();
                 self.output.clear();
                 partition.record(raw, event, Mode::Follow, view, &mut self.output);
             }

@@ -42,7 +42,7 @@ impl<L: Log> Seen<L> {
     }
 
     pub fn view(&self) -> View<'_> {
-        View { tables: &self.epoch.tables, published: &self.epoch.published }
+        self.epoch.view()
     }
 
     /// Whether what a batch saw at these positions is still there.

@@ -1,0 +1,34 @@
+//! What the market stage publishes of churn.
+
+use serde::{Deserialize, Serialize};
+
+use crate::learn::bg_nbd::{Parameters, Summary};
+use crate::learn::{Classifier, LogisticRegression};
+
+/// The whole model of [`super::MODEL`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Model {
+    /// The horizon that both sides below are about.
+    pub horizon_days: u16,
+    /// In days.
+    pub bg_nbd: Parameters,
+    /// None until it has told churn better than BG/NBD.
+    pub logistic: Option<LogisticRegression>,
+}
+
+impl Model {
+    /// Of no order within the horizon, 0 to 1. `features` are those of a [`crate::signal::fact::ChurnMoment`].
+    pub fn probability(&self, summary: &Summary, features: &[f32]) -> f64 {
+        match &self.logistic {
+            Some(logistic) => logistic.predict_one(&row(&self.bg_nbd, self.horizon_days, summary, features)),
+            None => self.bg_nbd.probability_of_no_order(summary, f64::from(self.horizon_days)),
+        }
+    }
+}
+
+/// What logistic regression sees: BG/NBD's log-odds, then the features.
+pub fn row(bg_nbd: &Parameters, horizon_days: u16, summary: &Summary, features: &[f32]) -> Vec<f64> {
+    let p = bg_nbd.probability_of_no_order(summary, f64::from(horizon_days)).clamp(1e-9, 1.0 - 1e-9);
+    let log_odds = libm::log(p / (1.0 - p));
+    std::iter::once(log_odds).chain(features.iter().map(|x| f64::from(*x))).collect()
+}
