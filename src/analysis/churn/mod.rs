@@ -4,3 +4,6 @@ pub mod model;
 
 /// The whole model's name.
 pub const MODEL: &str = "churn";
+
+/// Numbers of a moment's features.
+pub const FEATURES: usize = 8;
