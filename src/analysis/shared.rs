@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
+use crate::math::hash::IdMap;
 use crate::signal::model::Row;
 
 /// Pages per table; a clone costs one reference each.
@@ -16,8 +17,10 @@ const PAGES: usize = 256;
 
 #[derive(Debug, Clone)]
 pub struct Tables {
-    /// Rows by hash of table and key; the upper bits choose the page.
-    pages: Vec<Arc<BTreeMap<u64, Arc<Row>>>>,
+    /// Rows by 128 bits of table and key, so that no two ever meet; the upper bits choose the page.
+    pages: Vec<Arc<IdMap<u128, Arc<Row>>>>,
+    /// By table.
+    counts: BTreeMap<String, u64>,
     rows_max: usize,
     rows: usize,
     /// Of all rows.
@@ -27,24 +30,28 @@ pub struct Tables {
 impl Tables {
     /// Holds at most `rows_max` rows; a new one beyond that is refused by [`Tables::put`].
     pub fn new(rows_max: usize) -> Tables {
-        Tables { pages: vec![Arc::default(); PAGES], rows_max, rows: 0, bytes: 0 }
+        let pages = vec![Arc::default(); PAGES];
+        Tables { pages, counts: BTreeMap::new(), rows_max, rows: 0, bytes: 0 }
     }
 
-    pub fn row(&self, table: &str, key: &str) -> Option<&Row> {
-        let hash = hash(table, key);
-        let row = self.pages[page(hash)].get(&hash)?;
-        (row.table == table && row.key == key).then_some(row)
+    pub fn row(&self, table: &str, key: impl AsRef<[u8]>) -> Option<&Row> {
+        let hash = hash(table, key.as_ref());
+        Some(self.pages[page(hash)].get(&hash)?)
     }
 
     /// Puts the row in place of an older one of the same table and key. False where the table is full.
     pub fn put(&mut self, row: Row) -> bool {
-        let hash = hash(&row.table, &row.key);
+        let hash = hash(&row.table, row.key.as_bytes());
         let page = &mut self.pages[page(hash)];
-        if !page.contains_key(&hash) {
+        if !page.contains(&hash) {
             if self.rows >= self.rows_max {
                 return false;
             }
             self.rows += 1;
+            match self.counts.get_mut(&row.table) {
+                Some(count) => *count += 1,
+                None => drop(self.counts.insert(row.table.clone(), 1)),
+            }
         }
         self.bytes += row.bytes();
         if let Some(old) = Arc::make_mut(page).insert(hash, Arc::new(row)) {
@@ -54,11 +61,14 @@ impl Tables {
     }
 
     pub fn remove(&mut self, table: &str, key: &str) {
-        let hash = hash(table, key);
+        let hash = hash(table, key.as_bytes());
         let page = &mut self.pages[page(hash)];
-        if let Some(old) = page.contains_key(&hash).then(|| Arc::make_mut(page).remove(&hash)).flatten() {
+        if let Some(old) = page.contains(&hash).then(|| Arc::make_mut(page).remove(&hash)).flatten() {
             self.rows -= 1;
             self.bytes -= old.bytes();
+            if let Some(count) = self.counts.get_mut(table) {
+                *count -= 1;
+            }
         }
     }
 
@@ -66,13 +76,9 @@ impl Tables {
         self.rows
     }
 
-    /// Rows by table. Looks at every row.
-    pub fn rows_by_table(&self) -> BTreeMap<&str, u64> {
-        let mut counts = BTreeMap::new();
-        for row in self.pages.iter().flat_map(|page| page.values()) {
-            *counts.entry(row.table.as_str()).or_default() += 1;
-        }
-        counts
+    /// Rows by table.
+    pub fn rows_by_table(&self) -> &BTreeMap<String, u64> {
+        &self.counts
     }
 
     /// Rows it holds at most.
@@ -84,19 +90,20 @@ impl Tables {
         self.rows == 0
     }
 
-    /// Pages, nodes and rows.
+    /// Pages, rows, and the counts in front of each.
     pub fn bytes(&self) -> usize {
-        PAGES * size_of::<BTreeMap<u64, Arc<Row>>>() + self.rows * 32 + self.bytes
+        let pages: usize = self.pages.iter().map(|page| size_of_val(&**page) + page.bytes()).sum();
+        pages + self.rows * 2 * size_of::<usize>() + self.bytes
     }
 }
 
-fn hash(table: &str, key: &str) -> u64 {
-    xxh3_64(key.as_bytes()) ^ xxh3_64(table.as_bytes()).rotate_left(7)
+fn hash(table: &str, key: &[u8]) -> u128 {
+    xxh3_128_with_seed(key, xxh3_64(table.as_bytes()))
 }
 
-fn page(hash: u64) -> usize {
+fn page(hash: u128) -> usize {
     // The eight upper bits.
-    (hash >> 56) as usize
+    (hash >> 120) as usize
 }
 
 #[cfg(test)]
@@ -131,7 +138,7 @@ mod tests {
         assert!(!tables.put(row("b", 0.1)));
         assert!(tables.put(row("a", 0.2)));
         assert_eq!(tables.len(), 1);
-        assert_eq!(tables.rows_by_table(), BTreeMap::from([("t", 1)]));
+        assert_eq!(tables.rows_by_table(), &BTreeMap::from([("t".to_owned(), 1)]));
         tables.remove("t", "a");
         assert!(tables.put(row("b", 0.1)));
     }

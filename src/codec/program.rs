@@ -285,7 +285,6 @@ fn slot_of(name: &str, writer: &RecordSchema, fields: &[Field]) -> Option<usize>
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

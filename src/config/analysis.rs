@@ -54,8 +54,8 @@ impl Default for Anomaly {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recommend {
-    /// Whether what is taken after what is learned, and lists go out. Published. Default false: a list costs some
-    /// fifty times as much as an event without one.
+    /// Whether what is taken after what is learned, and lists go out. Published. Default true. A list costs several
+    /// times as much as an event without one.
     pub enabled: bool,
     /// Items of a list. Published. 1 to 10. Default 10.
     pub list_items: u16,
@@ -74,7 +74,7 @@ pub struct Recommend {
 impl Default for Recommend {
     fn default() -> Recommend {
         Recommend {
-            enabled: false,
+            enabled: true,
             list_items: 10,
             list_interval: Duration::from_secs(30),
             half_life: Duration::from_secs(60 * 86_400),

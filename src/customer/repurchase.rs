@@ -73,11 +73,16 @@ impl Repurchases {
 
     /// The items with their scores as of a moment, highest first, equal ones by item.
     pub fn ranked(&self, now_ms: TimeMs) -> Vec<(Bought, f64)> {
-        let day = day_of(now_ms);
-        let bought = (0..Self::ITEMS_MAX).map(|place| self.at(place)).filter(|bought| bought.count > 0);
-        let mut ranked: Vec<(Bought, f64)> = bought.map(|bought| (bought, bought.score(day))).collect();
+        let mut ranked: Vec<(Bought, f64)> = self.scored(now_ms).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.item.cmp(&b.0.item)));
         ranked
+    }
+
+    /// As [`Self::ranked`], in no order that means anything.
+    pub fn scored(&self, now_ms: TimeMs) -> impl Iterator<Item = (Bought, f64)> {
+        let day = day_of(now_ms);
+        let bought = (0..Self::ITEMS_MAX).map(|place| self.at(place)).filter(|bought| bought.count > 0);
+        bought.map(move |bought| (bought, bought.score(day)))
     }
 
     fn at(&self, place: usize) -> Bought {
@@ -101,7 +106,7 @@ impl Repurchases {
 /// shop with many business customers.
 const REPEAT_SHARE: f64 = 0.3;
 /// Of the rate at which a customer buys an item: shape, and scale in days.
-const RATE_SHAPE: f64 = 1.0;
+const RATE_SHAPE: f64 = 1.0; // so that shapes are counts: see `power`
 const RATE_DAYS: f64 = 90.0;
 /// Of the chance that a purchase was the last of its item.
 const LAST_A: f64 = 0.5;
@@ -124,11 +129,24 @@ impl Bought {
         let known_days = f64::from(self.last_day - self.first_day);
         let all_days = f64::from(day.max(self.last_day) - self.first_day);
         let shape = RATE_SHAPE + repeats;
-        let silence = libm::pow((RATE_DAYS + all_days) / (RATE_DAYS + known_days), shape);
+        let silence = power((RATE_DAYS + all_days) / (RATE_DAYS + known_days), self.count.max(1));
         let still_buys = 1.0 / (1.0 + LAST_A / (LAST_B + repeats) * silence);
         // So long a silence that the chance is 0 still has an order: by the rate.
         shape / (RATE_DAYS + all_days) * still_buys.max(f64::MIN_POSITIVE)
     }
+}
+
+/// By squaring: a tenth of what a power of any exponent costs, and lists ask for twenty.
+fn power(mut base: f64, mut exponent: u16) -> f64 {
+    let mut power = 1.0;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            power *= base;
+        }
+        base *= base;
+        exponent >>= 1;
+    }
+    power
 }
 
 fn day_of(time_ms: TimeMs) -> u16 {

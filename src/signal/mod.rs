@@ -6,6 +6,8 @@ pub mod fact;
 pub mod journal;
 pub mod model;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -207,9 +209,9 @@ pub struct RecommendedItem {
     /// Share of the evidence that the customer takes it next, 0 to 1; comparable within one list only.
     pub score: f64,
     /// The method that proposed it: session, repurchase, popular.
-    pub source: String,
+    pub source: Cow<'static, str>,
     /// One sentence for people.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
 }
 
 /// A record that could not be applied, kept whole (up to 256 KiB) with its reason.

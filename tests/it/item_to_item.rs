@@ -221,7 +221,7 @@ fn pairs_of_sessions_are_sequential_rules_with_a_share_back() {
             context.push(*item);
             let (mut seen, mut distance) = (BTreeSet::new(), 0.0);
             for left in session[..at].iter().rev() {
-                if !seen.insert(*left) || seen.len() > 10 {
+                if !seen.insert(*left) || seen.len() > 5 {
                     continue;
                 }
                 distance += 1.0;

@@ -1,6 +1,6 @@
 //! The customer side: tells what was taken after what, and makes lists.
 
-use super::list::{Evidence, Proposed};
+use super::list::{Evidence, Proposed, Room};
 use super::{DESCRIPTOR, ITEMS_MAX, SOURCES};
 use crate::analysis::{CustomerSide, Frozen, Hit, Output, View};
 use crate::customer::Customer;
@@ -11,7 +11,10 @@ use crate::signal::journal::Decision;
 use crate::signal::{Recommendation, Signal, SignalId, Source};
 
 /// Learns nothing in the partition: what crosses customers is the market stage's.
-pub(super) struct Recommend;
+#[derive(Debug, Default)]
+pub(super) struct Recommend {
+    room: Room,
+}
 
 /// What is remembered of the last list: when it went out, its items, and the source of each.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +90,7 @@ impl CustomerSide for Recommend {
             let at_hand = if matches!(event, Event::Purchase(_)) { &[][..] } else { &taken };
             let evidence =
                 Evidence { tables: view.tables, context: &context, bought, at_hand, now_ms: time_ms };
-            let list = evidence.list(usize::from(settings.items).clamp(1, ITEMS_MAX));
+            let list = evidence.list(usize::from(settings.items).clamp(1, ITEMS_MAX), &mut self.room);
             publish(source, event, list, customer, output);
         }
     }
@@ -109,7 +112,7 @@ impl CustomerSide for Recommend {
 
 /// The item to its own market partition, with what was there before; and to that of each item before.
 fn tell(name: &str, item: u32, context: &Context, time_ms: TimeMs, output: &mut Output) {
-    let before: Vec<(u32, u8)> = context.items().iter().copied().zip(0_u8..).collect();
+    let before: Vec<(u32, u8)> = context.paired().iter().copied().zip(0_u8..).collect();
     for (left, place) in before.iter().filter(|(left, _)| *left != item) {
         output.facts.push(Fact::Pair { left: *left, right: item, place: *place, time_ms });
     }

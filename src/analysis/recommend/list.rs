@@ -1,11 +1,14 @@
 //! From rows and the customer's own record to a list.
 
+use std::borrow::Cow;
+
 use super::{ITEMS, POPULAR, POPULAR_KEY, SOURCES, item_key};
 use crate::analysis::shared::Tables;
 use crate::customer::repurchase::{Bought, Repurchases};
 use crate::event::TimeMs;
-use crate::learn::item_to_item::{Candidates, Context, Item, Neighbours};
+use crate::learn::item_to_item::{Candidates, Context, Item, Scored};
 use crate::signal::RecommendedItem;
+use crate::signal::model::Row;
 
 const DAY_MS: TimeMs = 86_400_000;
 
@@ -27,113 +30,105 @@ pub(super) struct Evidence<'a> {
     pub now_ms: TimeMs,
 }
 
-/// An item's score, and what each of the [`SOURCES`] adds to it.
-type Scored = (Item, f64, [f64; SOURCES.len()]);
+/// Room for the making of lists. Keep it.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    candidates: Candidates<{ SOURCES.len() }>,
+    again: Vec<(Bought, f64)>,
+}
 
-impl Evidence<'_> {
+/// Places in [`SOURCES`].
+const SESSION: usize = 0;
+const REPURCHASE: usize = 1;
+const POPULARITY: usize = 2;
+
+impl<'a> Evidence<'a> {
     /// The `n` best items that have a name. An item of the context is shown only to be bought again.
     ///
     /// Each source gives shares that sum to 1 at most: neighbours by distance, where popularity takes the share that
     /// a row's prior leaves open; and the customer's own purchases by their expected number.
-    pub fn list(&self, n: usize) -> Vec<Proposed> {
-        let rows: Vec<Neighbours> = self.context.items().iter().map(|item| self.neighbours(*item)).collect();
-        let again = self.again();
-        let mut list = Vec::with_capacity(n);
-        for (item, score, of_sources) in self.scores(&rows, &again) {
-            if list.len() == n {
-                break;
-            }
-            let Some(name) = self.name(item) else { continue };
-            let best = (0..SOURCES.len()).max_by(|a, b| of_sources[*a].total_cmp(&of_sources[*b]));
-            let source = best.unwrap_or(0);
-            let reason = self.reason(item, source, &rows, &again);
-            let shown =
-                RecommendedItem { item: name.to_owned(), score, source: SOURCES[source].into(), reason };
-            list.push(Proposed { item, source, shown });
-        }
-        list
+    pub fn list(&self, n: usize, room: &mut Room) -> Vec<Proposed> {
+        self.gather(room);
+        let Room { candidates, again } = room;
+        let best = candidates.top(n, |item| self.name(item).is_some());
+        best.iter().map(|scored| self.propose(scored, again)).collect()
     }
 
-    /// Best first, equal ones by hash.
-    fn scores(&self, rows: &[Neighbours], again: &[(Bought, f64)]) -> Vec<Scored> {
+    fn propose(&self, scored: &Scored<{ SOURCES.len() }>, again: &[(Bought, f64)]) -> Proposed {
+        let weights = &scored.weights;
+        let source = (0..SOURCES.len()).max_by(|a, b| weights[*a].total_cmp(&weights[*b])).unwrap_or(0);
+        let shown = RecommendedItem {
+            item: self.name(scored.item).unwrap_or_default().to_owned(),
+            score: scored.score,
+            source: SOURCES[source].into(),
+            reason: self.reason(source, scored.causes[source].into(), again),
+        };
+        Proposed { item: scored.item, source, shown }
+    }
+
+    /// What every source says of every item, on one scale.
+    fn gather(&self, room: &mut Room) {
+        let Room { candidates, again } = room;
+        candidates.clear();
+        again.clear();
+        again.extend(self.bought.iter().flat_map(|bought| bought.scored(self.now_ms)));
         let own = if again.is_empty() { 0.0 } else { self.bought.map_or(0.0, Repurchases::share) };
         let others = 1.0 - own;
-        let mut all: Vec<(Item, usize, f64)> = Vec::new();
-        all.extend(self.session(rows).into_iter().map(|(item, share)| (item, 0, others * share)));
-        all.extend(again.iter().map(|(bought, share)| (bought.item, 1, own * share)));
-        all.extend(self.popular(rows).into_iter().map(|(item, share)| (item, 2, others * share)));
-        all.retain(|(item, ..)| !self.at_hand.contains(item));
-        // Stable, so that the sum of an item is the same everywhere.
-        all.sort_by_key(|(item, ..)| *item);
-        let sums = all.chunk_by(|a, b| a.0 == b.0).map(|same| {
-            let mut of_sources = [0.0; SOURCES.len()];
-            same.iter().for_each(|(_, source, share)| of_sources[*source] += share);
-            (same[0].0, of_sources.iter().sum(), of_sources)
-        });
-        let mut scores: Vec<Scored> = sums.collect();
-        scores.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        scores
+        let open = self.session(others, candidates);
+        let orders: f64 = again.iter().map(|(_, score)| score).sum();
+        for (number, (bought, score)) in (0_u8..).zip(&*again) {
+            candidates.add(bought.item, REPURCHASE, own * score / orders, number);
+        }
+        let popular = self.tables.row(POPULAR, POPULAR_KEY).map_or(&[][..], |row| &row.numbers);
+        for (item, share) in pairs(popular) {
+            candidates.add(item, POPULARITY, others * open * share, 0);
+        }
+        self.context.items().iter().for_each(|item| candidates.take_back(*item, &[SESSION, POPULARITY]));
+        self.at_hand.iter().for_each(|item| candidates.take_back(*item, &[SESSION, REPURCHASE, POPULARITY]));
     }
 
-    fn session(&self, rows: &[Neighbours]) -> Vec<(Item, f64)> {
-        let mut candidates = Candidates::default();
-        let place = |item: Item| self.context.items().iter().position(|known| *known == item);
-        let row = |item: Item| place(item).and_then(|place| rows.get(place));
-        candidates.add_context(self.context, Context::LENGTH, row, None);
-        let all = distances(rows.len());
-        let fresh = candidates.ranked().filter(|scored| !self.context.items().contains(&scored.item));
-        fresh.map(|scored| (scored.item, scored.score / all)).collect()
+    /// Adds the rows of the context, and returns the share that they leave open, which is anybody's guess: an item
+    /// without a row leaves all of its own.
+    fn session(&self, others: f64, candidates: &mut Candidates<{ SOURCES.len() }>) -> f64 {
+        let items = self.context.items();
+        let all: f64 = (0..items.len()).map(|place| f64::from(Context::weight(place))).sum();
+        let mut open = 0.0;
+        for (place, item) in items.iter().enumerate() {
+            let numbers = self.row(*item).map_or(&[1.0][..], |row| &row.numbers);
+            let (prior, shares) = numbers.split_first().unwrap_or((&1.0, &[]));
+            open += f64::from(Context::weight(place)) / all * prior;
+            candidates.add_row(place, SESSION, others / all, pairs(shares));
+        }
+        if items.is_empty() { 1.0 } else { open }
     }
 
-    /// What rows leave open is anybody's guess.
-    fn popular(&self, rows: &[Neighbours]) -> Vec<(Item, f64)> {
-        let weights = (0..rows.len()).map(|place| f64::from(Context::weight(place)));
-        let open: f64 = weights.zip(rows).map(|(weight, row)| weight * f64::from(row.prior)).sum();
-        let open = if rows.is_empty() { 1.0 } else { open / distances(rows.len()) };
-        let row = self.tables.row(POPULAR, POPULAR_KEY);
-        let pairs = row.map_or(&[][..], |row| &row.numbers).chunks_exact(2);
-        let shares = pairs.map(|pair| (pair[0] as Item, open * pair[1]));
-        shares.filter(|(item, _)| !self.context.items().contains(item)).collect()
+    fn row(&self, item: Item) -> Option<&'a Row> {
+        self.tables.row(ITEMS, item_key(item))
     }
 
-    fn again(&self) -> Vec<(Bought, f64)> {
-        let ranked = self.bought.map(|bought| bought.ranked(self.now_ms)).unwrap_or_default();
-        let all: f64 = ranked.iter().map(|(_, score)| score).sum();
-        ranked.into_iter().map(|(bought, score)| (bought, score / all)).collect()
+    fn name(&self, item: Item) -> Option<&'a str> {
+        self.row(item).map(|row| &*row.text)
     }
 
-    /// An item without a row leaves everything open.
-    fn neighbours(&self, item: Item) -> Neighbours {
-        let Some(row) = self.tables.row(ITEMS, &item_key(item)) else {
-            return Neighbours { shares: Vec::new(), prior: 1.0 };
-        };
-        let (prior, shares) = row.numbers.split_first().unwrap_or((&1.0, &[]));
-        let shares = shares.chunks_exact(2).map(|pair| (pair[0] as Item, pair[1] as f32)).collect();
-        Neighbours { shares, prior: *prior as f32 }
-    }
-
-    fn name(&self, item: Item) -> Option<&str> {
-        self.tables.row(ITEMS, &item_key(item)).map(|row| &*row.text)
-    }
-
-    fn reason(&self, item: Item, source: usize, rows: &[Neighbours], again: &[(Bought, f64)]) -> String {
-        match SOURCES[source] {
-            "session" => {
-                let share = |place: &usize| {
-                    let of_item = rows[*place].shares.iter().find(|(right, _)| *right == item);
-                    f64::from(Context::weight(*place)) * of_item.map_or(0.0, |(_, share)| f64::from(*share))
-                };
-                let cause = (0..rows.len()).max_by(|a, b| share(a).total_cmp(&share(b)).then(b.cmp(a)));
-                let name = cause.and_then(|place| self.name(self.context.items()[place]));
-                name.map_or("often taken next".into(), |name| format!("often taken after {name}"))
+    fn reason(&self, source: usize, cause: usize, again: &[(Bought, f64)]) -> Cow<'static, str> {
+        match source {
+            SESSION => {
+                let name = self.context.items().get(cause).and_then(|item| self.name(*item));
+                name.map_or("often taken next".into(), |name| ["often taken after ", name].concat().into())
             }
-            "repurchase" => {
-                let bought = again.iter().find(|(bought, _)| bought.item == item);
-                bought.map_or("bought before".into(), |(bought, _)| bought_before(*bought, self.now_ms))
+            REPURCHASE => {
+                let bought = again.get(cause);
+                bought
+                    .map_or("bought before".into(), |(bought, _)| bought_before(*bought, self.now_ms).into())
             }
             _ => "popular in the shop".into(),
         }
     }
+}
+
+/// Hash and share in turn.
+fn pairs(numbers: &[f64]) -> impl ExactSizeIterator<Item = (Item, f64)> {
+    numbers.as_chunks::<2>().0.iter().map(|[item, share]| (*item as Item, *share))
 }
 
 fn bought_before(bought: Bought, now_ms: TimeMs) -> String {
@@ -146,16 +141,10 @@ fn bought_before(bought: Bought, now_ms: TimeMs) -> String {
     }
 }
 
-/// Sum of the weights of so many places of a context.
-fn distances(places: usize) -> f64 {
-    (0..places).map(|place| f64::from(Context::weight(place))).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::item_hash;
-    use crate::signal::model::Row;
 
     fn row(table: &str, key: String, numbers: Vec<f64>, text: &str) -> Row {
         Row { table: table.into(), key, version: 1, time_ms: 0, numbers, text: text.into() }
@@ -170,7 +159,7 @@ mod tests {
                 "a" => vec![0.2, hash("c"), 0.5, hash("d"), 0.3],
                 _ => vec![1.0],
             };
-            assert!(tables.put(row(ITEMS, item_key(item_hash(name)), numbers, name)));
+            assert!(tables.put(row(ITEMS, item_key(item_hash(name)).to_string(), numbers, name)));
         }
         let popular = vec![hash("d"), 0.6, hash("c"), 0.2, hash("unnamed"), 0.2];
         assert!(tables.put(row(POPULAR, POPULAR_KEY.into(), popular, "")));
@@ -197,7 +186,7 @@ mod tests {
             at_hand: &[item_hash("a")],
             now_ms: day(85),
         };
-        let list = evidence.list(10);
+        let list = evidence.list(10, &mut Room::default());
         let names: Vec<&str> = list.iter().map(|item| &*item.shown.item).collect();
         assert_eq!(names, ["b", "c", "d"], "the item at hand and what has no name are left out");
         // 2 of 3 purchases and 3 of 10 are repeats: 5/13 to b, 8/13 of (0.5 + 0.2 * 0.2) and of (0.3 + 0.2 * 0.6).
@@ -207,7 +196,7 @@ mod tests {
         assert_eq!(list[1].shown.reason, "often taken after a");
         assert_eq!(list[0].shown.reason, "bought 3 times, about every 30 days, last 25 days ago");
         assert_eq!(list.iter().map(|item| item.source).collect::<Vec<_>>(), [1, 0, 0]);
-        assert_eq!(evidence.list(1).len(), 1);
+        assert_eq!(evidence.list(1, &mut Room::default()).len(), 1);
     }
 
     #[test]
@@ -215,7 +204,7 @@ mod tests {
         let tables = tables();
         let context = Context::default();
         let evidence = Evidence { tables: &tables, context: &context, bought: None, at_hand: &[], now_ms: 0 };
-        let list = evidence.list(10);
+        let list = evidence.list(10, &mut Room::default());
         assert_eq!(list.iter().map(|item| &*item.shown.item).collect::<Vec<_>>(), ["d", "c"]);
         assert!(list.iter().all(|item| item.source == 2 && item.shown.reason == "popular in the shop"));
     }

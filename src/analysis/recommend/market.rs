@@ -43,8 +43,13 @@ impl Known {
         if self.version == 0 {
             return 8;
         }
-        let moved = self.added / self.published.max(f32::MIN_POSITIVE);
-        (0..7).filter(|step| moved >= MOVED * f32::from(1_u8 << step)).count() as u8
+        let mut urgency = self.urgency;
+        while urgency < 7
+            && self.added >= MOVED * f32::from(1_u8 << urgency) * self.published.max(f32::MIN_POSITIVE)
+        {
+            urgency += 1;
+        }
+        urgency
     }
 }
 
@@ -102,11 +107,12 @@ impl ItemTables {
         self.rest.newest_ms = self.rest.newest_ms.max(time_ms);
         self.rest.is_untold |= self.popularity.add(item, 1.0, time_ms);
         self.know(item, name);
-        for (left, place) in before {
+        let pairs = before.iter().map(|(left, place)| {
             let place = usize::from(*place).min(Context::LENGTH - 1);
-            let pair = Pair::backward(item, *left, place);
-            self.pair(pair.unwrap_or_else(|| Pair::forward(item, item, place)), time_ms);
-        }
+            Pair::backward(item, *left, place).unwrap_or_else(|| Pair::forward(item, item, place))
+        });
+        let added = self.pairs.add_row(item, pairs, time_ms);
+        self.moved(item, added);
     }
 
     fn pair(&mut self, pair: Pair, time_ms: TimeMs) {
@@ -161,7 +167,7 @@ impl ItemTables {
         let shares = neighbours.shares.iter().flat_map(|(item, share)| [f64::from(*item), f64::from(*share)]);
         Some(Row {
             table: ITEMS.into(),
-            key: item_key(item),
+            key: item_key(item).to_string(),
             version: known.version,
             time_ms,
             numbers: std::iter::once(prior).chain(shares).collect(),

@@ -8,6 +8,8 @@ mod customer;
 mod list;
 mod market;
 
+use std::fmt::{self, Write as _};
+
 use serde::{Deserialize, Serialize};
 
 use super::{Descriptor, parsed};
@@ -19,7 +21,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     purpose: "lists what a customer may want next, with the reason for each item",
     memory_bytes_max: 8 + 4 * ITEMS_MAX,
     version: 1,
-    customer: |_| Box::new(customer::Recommend),
+    customer: |_| Box::new(customer::Recommend::default()),
     market: |config, partition| Box::new(market::ItemTables::new(&config.recommend, partition)),
 };
 
@@ -36,9 +38,26 @@ pub const SOURCES: [&str; 3] = ["session", "repurchase", "popular"];
 /// Items of a list at most: so many fit into what is remembered of it.
 pub const ITEMS_MAX: usize = 10;
 
-/// The key of an item's row.
-pub fn item_key(hash: u32) -> String {
-    format!("{hash:08x}")
+/// The key of an item's row: its hash in hexadecimal.
+pub fn item_key(hash: u32) -> ItemKey {
+    let digit = |at: usize| b"0123456789abcdef"[(hash >> (28 - 4 * at)) as usize & 15];
+    ItemKey(std::array::from_fn(digit))
+}
+
+/// See [`item_key`]. No key is longer, so that none is put on the heap to ask for a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemKey([u8; 8]);
+
+impl AsRef<[u8]> for ItemKey {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ItemKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|digit| f.write_char(char::from(*digit)))
+    }
 }
 
 /// Settings that shape state.
@@ -80,7 +99,7 @@ pub struct Published {
 
 impl Default for Published {
     fn default() -> Published {
-        Published { enabled: false, items: 10, interval_ms: 30_000 }
+        Published { enabled: true, items: 10, interval_ms: 30_000 }
     }
 }
 

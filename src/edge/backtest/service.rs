@@ -148,7 +148,7 @@ impl Service {
         let log = SimLog::new(config);
         let models = log.partitions(Topic::Models)?.unwrap_or(1);
         let clock = Arc::new(EventClock(AtomicI64::new(now_ms)));
-        let epochs = Arc::new(Shared::new(Epoch::new(published(), models, ROWS_MAX)));
+        let epochs = Arc::new(Shared::new(Epoch::new(Published::default(), models, ROWS_MAX)));
         let environment = Environment {
             log: log.clone(),
             store: Arc::new(NoSnapshots),
@@ -336,13 +336,6 @@ fn read_list(value: &[u8]) -> Option<(RecordPlace, Made)> {
 
 fn hangs(what: &str) -> ShardError {
     ShardError::Log(LogError::Fatal(what.to_owned()))
-}
-
-/// As by default, with every analysis at work.
-fn published() -> Published {
-    let mut published = Published::default();
-    published.recommend.enabled = true;
-    published
 }
 
 fn wire() -> Result<Arc<Wire>, ShardError> {

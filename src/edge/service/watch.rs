@@ -37,9 +37,8 @@ impl Observed {
 
     /// The shared tables as they are now.
     pub fn models(&self, epoch: &Epoch) {
-        let rows = epoch.tables.rows_by_table();
         self.metrics.set_models(ModelGauges {
-            rows: rows.into_iter().map(|(table, rows)| (table.to_owned(), rows)).collect(),
+            rows: epoch.tables.rows_by_table().clone(),
             versions: BTreeMap::new(),
             epoch: epoch.control + epoch.models.iter().sum::<u64>(),
         });

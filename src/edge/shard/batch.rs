@@ -48,7 +48,7 @@ pub type Chunk = Arc<Vec<Outgoing>>;
 /// A sealed batch. Kept until it is known to be committed, and then sent again unchanged if need be.
 #[derive(Debug)]
 pub struct Batch {
-    /// Rises with every batch of a shard, and when an open one loses what was fed of it.
+    /// Rises with every batch of a shard.
     pub number: u64,
     /// All records, in order: first what was fed while the batch was open, last the journal entries, so
     /// that an entry never lies in front of what it tells of.

@@ -42,10 +42,18 @@ impl Pair {
 impl Context {
     /// Items remembered.
     pub const LENGTH: usize = Recent::LENGTH;
+    /// Items that make pairs with a new one. With 10 hit rates were .1 and .6 points higher, on two sets of click
+    /// sessions and on a gift shop's orders, and the market stage had twice the work.
+    pub const PAIRED: usize = 5;
 
     /// The items, nearest first.
     pub fn items(&self) -> &[Item] {
         self.0.items()
+    }
+
+    /// The items that make pairs, nearest first.
+    pub fn paired(&self) -> &[Item] {
+        &self.items()[..self.items().len().min(Self::PAIRED)]
     }
 
     /// What the distance of an item weighs, in learning and in scoring: 1, 1/2, 1/3 and so on.
@@ -53,12 +61,12 @@ impl Context {
         1.0 / (position + 1) as f32
     }
 
-    /// The pairs that a new item makes with the items here, at most 20; to be asked for before [`Self::push`].
+    /// The pairs that a new item makes with the nearest here, at most 10; to be asked for before [`Self::push`].
     ///
-    /// Each item here gets the new one as its right neighbour; the new item gets each of them as its own. An item
-    /// that comes again makes a pair with itself.
+    /// Each of them gets the new item as its right neighbour; the new item gets each of them as its own. An item that
+    /// comes again makes a pair with itself.
     pub fn pairs(&self, item: Item) -> impl Iterator<Item = Pair> + '_ {
-        self.items().iter().enumerate().flat_map(move |(place, &left)| {
+        self.paired().iter().enumerate().flat_map(move |(place, &left)| {
             let forward = Pair::forward(left, item, place);
             std::iter::once(forward).chain(Pair::backward(item, left, place))
         })

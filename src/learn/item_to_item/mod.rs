@@ -3,7 +3,7 @@
 //! Three parts, which may live in different processes:
 //! - where a customer's events are: a [`Context`] says which [`Pair`]s a new item makes;
 //! - where the items are: an [`ItemToItem`] folds pairs, and gives each item's [`Neighbours`] to publish;
-//! - where lists are made: [`Candidates`] scores published rows, and sorts.
+//! - where lists are made: [`Candidates`] adds up published rows, and gives the best.
 
 mod candidates;
 mod context;
@@ -122,6 +122,24 @@ impl ItemToItem {
         self.rows.n_learned += 1;
         self.change(pair.left, |row, config| row.add(pair, time_ms, config));
         true
+    }
+
+    /// As [`Self::add`] of several pairs of one left item, which is looked up once. Returns the weight added.
+    pub fn add_row(&mut self, left: Item, pairs: impl Iterator<Item = Pair>, time_ms: i64) -> f32 {
+        let (mut added, mut n) = (0.0, 0);
+        let mut pairs = pairs.filter(|pair| pair.weight.is_finite() && pair.weight > 0.0).peekable();
+        if pairs.peek().is_some() {
+            self.change(left, |row, config| {
+                for pair in pairs {
+                    row.add(Pair { left, ..pair }, time_ms, config);
+                    added += pair.weight;
+                    n += 1;
+                }
+            });
+            self.rows.newest_ms = self.rows.newest_ms.max(time_ms);
+            self.rows.n_learned += n;
+        }
+        added
     }
 
     /// The `n` heaviest neighbours of an item as seen at `now_ms`: what is published of it.

@@ -45,7 +45,7 @@ struct Rows {
     /// Rows as they stand; one that has changed is published again when it is next read.
     published: IdMap<Item, Neighbours>,
     published_bytes: usize,
-    candidates: Candidates,
+    candidates: Candidates<1>,
     now_ms: i64,
 }
 
@@ -99,9 +99,9 @@ impl Method for Rows {
         self.candidates.clear();
         let row = |item: Item| self.published.get(&item);
         self.candidates.add_context(context, self.last, row, repeats.as_ref());
-        let items = self.candidates.ranked().map(|scored| scored.item);
+        let best = self.candidates.top(LIST, |item| !skip.contains(&item));
         list.clear();
-        list.extend(items.filter(|item| !skip.contains(item)).take(LIST));
+        list.extend(best.iter().map(|scored| scored.item));
     }
 
     fn bytes(&self) -> usize {

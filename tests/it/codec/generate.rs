@@ -146,7 +146,12 @@ pub fn signal() -> impl Strategy<Value = Signal> {
 
 fn recommendation() -> impl Strategy<Value = Recommendation> {
     let item = (words(), number(), words(), words());
-    let item = item.prop_map(|(item, score, source, reason)| RecommendedItem { item, score, source, reason });
+    let item = item.prop_map(|(item, score, source, reason)| RecommendedItem {
+        item,
+        score,
+        source: source.into(),
+        reason: reason.into(),
+    });
     let ids = (any::<u128>(), words(), time(), source());
     (ids, 0..=i64::MAX as u64, vec(item, 0..4)).prop_map(
         |((id, customer, time_ms, source), version, items)| Recommendation {

@@ -36,18 +36,20 @@ fn sequential_rules(name: &str, n_parts: usize) -> Option<(f64, f64)> {
     }
     let mut table = ItemToItem::new(&config);
     parts.iter().for_each(|part| assert!(table.merge(part)));
-    let (mut candidates, mut n, mut hits, mut sum) = (Candidates::default(), 0, 0, 0.0);
+    let (mut candidates, mut n, mut hits, mut sum) = (Candidates::<1>::default(), 0, 0, 0.0);
     for session in test {
         for at in 1..session.len() {
             candidates.clear();
             for (distance, left) in (1_u8..=3).zip(session[..at].iter().rev()) {
                 let row = table.neighbours(*left, usize::MAX, 0);
                 for (right, weight) in row.iter().flat_map(weights) {
-                    candidates.add(right, weight / f64::from(distance));
+                    candidates.add(right, 0, weight / f64::from(distance), distance);
                 }
             }
             n += 1;
-            if let Some(place) = candidates.ranked().take(20).position(|scored| scored.item == session[at]) {
+            if let Some(place) =
+                candidates.top(20, |_| true).iter().position(|scored| scored.item == session[at])
+            {
                 hits += 1;
                 sum += 1.0 / (place + 1) as f64;
             }

@@ -86,11 +86,16 @@ impl Counts {
                 self.steps += slow;
             }
             for (place, left) in context.iter().enumerate() {
-                let weight = slow / (place + 1) as f64;
-                *self.pairs.entry(*left).or_default().entry(*item).or_default() += weight;
                 if left == item {
                     self.back[place] += slow;
-                } else {
+                }
+                // The nearest five make pairs.
+                if place >= 5 {
+                    continue;
+                }
+                let weight = slow / (place + 1) as f64;
+                *self.pairs.entry(*left).or_default().entry(*item).or_default() += weight;
+                if left != item {
                     *self.pairs.entry(*item).or_default().entry(*left).or_default() += 0.3 * weight;
                 }
             }
@@ -122,7 +127,10 @@ impl Counts {
         for (place, left) in nearest(before).into_iter().enumerate().take(last) {
             let row = self.pairs.get(&left).cloned().unwrap_or_default();
             let evidence = row.values().sum::<f64>() * seen + 10.0;
-            for (right, weight) in ordered(row).into_iter().take(50) {
+            // All of the first two, two thirds of the third, half of the fourth, and so on.
+            let published = row.len().min(50);
+            let counted = (2 * published).div_ceil(place + 1).min(published);
+            for (right, weight) in ordered(row).into_iter().take(counted) {
                 *scores.entry(right).or_default() += weight * seen / evidence / (place + 1) as f64;
             }
             if last > 1 {

@@ -65,7 +65,7 @@ pub fn publish_popular(shop: &Shop) {
         let time_ms = shop.log.now_ms();
         publish(shop, &Row { table: table.into(), key, version: 1, time_ms, numbers, text: text.into() });
     };
-    row(recommend::ITEMS, recommend::item_key(hash), vec![1.0], "i2");
+    row(recommend::ITEMS, recommend::item_key(hash).to_string(), vec![1.0], "i2");
     row(recommend::POPULAR, recommend::POPULAR_KEY.into(), vec![f64::from(hash), 1.0], "");
 }
 

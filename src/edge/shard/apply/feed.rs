@@ -1,7 +1,8 @@
 //! What of the open batch is with the committer already.
 //!
-//! Records go to the producer while their batch is open, so that at its end only the tail has to be drained. The commit point is where it was: nothing of a
-//! batch is fed before the one in front of it is committed, and what was fed is kept until its batch is.
+//! Records go to the producer while their batch is open, so that at its end only the tail has to be drained. The commit
+//! point is where it was: nothing of a batch is fed before the one in front of it is committed, and what was fed is
+//! kept until its batch is.
 
 use std::sync::Arc;
 
