@@ -144,6 +144,17 @@ pub trait CustomerSide: Send {
         view: View<'_>,
         output: &mut Output,
     );
+    /// The customer, who has ordered before, is silent still at `due_ms`. Judges like `judge`; `source` is of the
+    /// record that the partition applied last. Not called in a replay.
+    fn wake(
+        &mut self,
+        _source: Source,
+        _due_ms: TimeMs,
+        _customer: &Customer,
+        _view: View<'_>,
+        _output: &mut Output,
+    ) {
+    }
     /// Learns from the event just assessed.
     fn learn(&mut self, event: &Event<'_>);
     /// A copy of the state, cheap to take, to be written out on another thread.
