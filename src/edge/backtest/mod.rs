@@ -29,6 +29,9 @@ use source::Source;
 /// Event time and events of a chunk at most. What one chunk causes is seen by the next.
 const CHUNK_MS: TimeMs = 60_000;
 const CHUNK_EVENTS: usize = 512;
+/// A pause that passes before the event that ends it: timers that are due in it find nothing of that event. In a
+/// shorter one they are due with it.
+const PAUSE_MS: TimeMs = 3_600_000;
 
 /// Why a backtest ends early.
 #[derive(Debug, thiserror::Error)]
@@ -159,10 +162,9 @@ impl Feeder {
         if self.chunk_events >= CHUNK_EVENTS || (self.chunk_events > 0 && is_over) {
             self.catch_up()?;
         }
-        let is_pause = time_ms.saturating_sub(self.now_ms) >= CHUNK_MS;
+        let is_pause = time_ms.saturating_sub(self.now_ms) >= PAUSE_MS;
         self.now_ms = self.now_ms.max(time_ms);
         if is_pause {
-            // What is due in a pause is due before the event that ends it.
             self.catch_up()?;
         }
         if self.chunk_events == 0 {
