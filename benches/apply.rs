@@ -80,7 +80,8 @@ fn run(workload: Workload, count: usize) -> Run {
         ticks: 0,
     };
     for input in Input::ALL {
-        stage.partition.set_active(input, true);
+        let view = View { tables: &stage.tables, models: &stage.models, published: &stage.published };
+        stage.partition.set_active(input, true, Mode::Live, view, &mut stage.output);
     }
     let mut events = workload.events(SEED);
     let mut decoders = decoders();

@@ -23,7 +23,7 @@ use models::Models;
 use shared::Tables;
 
 /// Every analysis there is.
-pub const REGISTRY: &[Descriptor] = &[anomaly::DESCRIPTOR, recommend::DESCRIPTOR];
+pub const REGISTRY: &[Descriptor] = &[anomaly::DESCRIPTOR, recommend::DESCRIPTOR, churn::DESCRIPTOR];
 
 /// What the engine needs to know of an analysis before it runs.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +48,7 @@ pub struct Descriptor {
 pub struct Config {
     pub anomaly: anomaly::Config,
     pub recommend: recommend::Config,
+    pub churn: churn::Config,
 }
 
 impl Config {
@@ -63,6 +64,7 @@ impl Config {
 pub struct Published {
     pub anomaly: anomaly::Published,
     pub recommend: recommend::Published,
+    pub churn: churn::Published,
 }
 
 impl Published {
@@ -74,6 +76,7 @@ impl Published {
         match name.split_once('.') {
             Some(("anomaly", rest)) => self.anomaly.set(rest, value),
             Some(("recommend", rest)) => self.recommend.set(rest, value),
+            Some(("churn", rest)) => self.churn.set(rest, value),
             _ => Err(format!("there is no setting {name}")),
         }
     }
@@ -82,7 +85,8 @@ impl Published {
     pub fn entries(&self) -> Vec<(String, String)> {
         let anomaly = self.anomaly.entries().into_iter().map(|entry| ("anomaly", entry));
         let recommend = self.recommend.entries().into_iter().map(|entry| ("recommend", entry));
-        let named = anomaly.chain(recommend);
+        let churn = self.churn.entries().into_iter().map(|entry| ("churn", entry));
+        let named = anomaly.chain(recommend).chain(churn);
         named.map(|(analysis, (name, value))| (format!("{analysis}.{name}"), value)).collect()
     }
 }
@@ -144,6 +148,17 @@ pub trait CustomerSide: Send {
         view: View<'_>,
         output: &mut Output,
     );
+    /// The customer, who has ordered before, is silent still at `due_ms`. Judges like `judge`; `source` is of the
+    /// record that the partition applied last. Not called in a replay.
+    fn wake(
+        &mut self,
+        _source: Source,
+        _due_ms: TimeMs,
+        _customer: &Customer,
+        _view: View<'_>,
+        _output: &mut Output,
+    ) {
+    }
     /// Learns from the event just assessed.
     fn learn(&mut self, event: &Event<'_>);
     /// A copy of the state, cheap to take, to be written out on another thread.

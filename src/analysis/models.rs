@@ -21,6 +21,10 @@ impl Models {
         Some((published.form.downcast_ref()?, published.version))
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Puts the version in place of the one before.
     pub fn put(&mut self, name: &str, version: u64, form: Arc<dyn Any + Send + Sync>) {
         self.0.insert(name.to_owned(), Published { version, form });

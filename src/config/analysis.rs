@@ -12,6 +12,7 @@ use super::units;
 pub struct Analysis {
     pub anomaly: Anomaly,
     pub recommend: Recommend,
+    pub churn: Churn,
 }
 
 /// `[analysis.anomaly]`: payments that a fraud desk should look at.
@@ -80,5 +81,23 @@ impl Default for Recommend {
             half_life: Duration::from_secs(60 * 86_400),
             items_max: 100_000,
         }
+    }
+}
+
+/// `[analysis.churn]`: how likely a customer is not to order again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Churn {
+    /// Whether scores go out; moments are learned from all the same. Published. Default true.
+    pub enabled: bool,
+    /// The bands medium and high begin at these probabilities, in thousandths. Published. 0 to 1000. Default 333 and
+    /// 667.
+    pub medium_permille: u16,
+    pub high_permille: u16,
+}
+
+impl Default for Churn {
+    fn default() -> Churn {
+        Churn { enabled: true, medium_permille: 333, high_permille: 667 }
     }
 }

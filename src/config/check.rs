@@ -247,10 +247,22 @@ fn ranges(found: &mut Findings, config: &Config) {
     found.duration("analysis.recommend.list_interval", recommend.list_interval, Duration::ZERO, DAY);
     found.duration("analysis.recommend.half_life", recommend.half_life, HOUR, 3650 * DAY);
     found.number("analysis.recommend.items_max", recommend.items_max, 1_000, 10_000_000);
+    found.number("analysis.churn.medium_permille", config.analysis.churn.medium_permille, 0, 1000);
+    found.number("analysis.churn.high_permille", config.analysis.churn.high_permille, 0, 1000);
 }
 
 fn relations(found: &mut Findings, config: &Config) {
     let (kafka, engine, retention) = (&config.kafka, &config.engine, &config.topics.retention);
+    let churn = &config.analysis.churn;
+    if churn.medium_permille > churn.high_permille {
+        found.say(
+            &["analysis.churn.medium_permille", "analysis.churn.high_permille"],
+            format!(
+                "medium_permille ({}) must not be above high_permille ({})",
+                churn.medium_permille, churn.high_permille
+            ),
+        );
+    }
     if engine.transaction_interval >= kafka.transaction_timeout {
         found.say(
             &["engine.transaction_interval", "kafka.transaction_timeout"],

@@ -26,7 +26,7 @@ impl Config {
 }
 
 /// Options that are published, by the name of their record in the control topic.
-pub const PUBLISHED: [(&str, &str); 7] = [
+pub const PUBLISHED: [(&str, &str); 10] = [
     ("anomaly.enabled", "analysis.anomaly.enabled"),
     ("anomaly.risk_min", "analysis.anomaly.alert_risk_min"),
     ("anomaly.cooldown_ms", "analysis.anomaly.alert_cooldown"),
@@ -34,4 +34,7 @@ pub const PUBLISHED: [(&str, &str); 7] = [
     ("recommend.enabled", "analysis.recommend.enabled"),
     ("recommend.items", "analysis.recommend.list_items"),
     ("recommend.interval_ms", "analysis.recommend.list_interval"),
+    ("churn.enabled", "analysis.churn.enabled"),
+    ("churn.medium_permille", "analysis.churn.medium_permille"),
+    ("churn.high_permille", "analysis.churn.high_permille"),
 ];

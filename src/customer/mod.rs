@@ -3,6 +3,7 @@
 //! The record never depends on a shared model, table or threshold, so that a replay of the customer's
 //! events gives the same bytes. What must remember a publication lies apart, in [`Memory`].
 
+pub mod orders;
 mod profile;
 pub mod repurchase;
 mod session;
@@ -20,6 +21,7 @@ pub use velocity::{Baseline, Velocity};
 
 use crate::event::{Engagement, Feedback, Purchase, TimeMs};
 use crate::math::recent::Recent;
+use orders::{Orders, day_of};
 use repurchase::Repurchases;
 
 /// Key of a customer in a partition's table: 128 bits of the id, so that two customers never meet.
@@ -31,10 +33,13 @@ pub fn customer_key(id: &str) -> CustomerKey {
 }
 
 /// Kinds of timers a record may have armed; the numbers are part of the snapshot format.
-pub const TIMER_KINDS: usize = 1;
+pub const TIMER_KINDS: usize = 2;
 
 /// The record has not been touched for the retention and may be dropped.
 pub const TIMER_EXPIRE: usize = 0;
+
+/// The customer has not ordered for so long that analyses look again.
+pub const TIMER_SILENCE: usize = 1;
 
 /// No timer of this kind is armed.
 pub const NOT_ARMED: TimeMs = TimeMs::MAX;
@@ -44,6 +49,7 @@ pub const NOT_ARMED: TimeMs = TimeMs::MAX;
 pub struct Customer {
     pub id: Arc<str>,
     pub profile: Profile,
+    pub orders: Orders,
     pub velocity: Velocity,
     pub session: Session,
     /// The items taken last, by hash.
@@ -63,6 +69,7 @@ impl Customer {
         Customer {
             id: id.into(),
             profile: Profile::new(),
+            orders: Orders::default(),
             velocity: Velocity::default(),
             session: Session::default(),
             taken: Recent::default(),
@@ -93,6 +100,7 @@ impl Customer {
         let amount_minor = purchase.amount_minor();
         self.profile.purchase(purchase, amount_minor);
         if !purchase.refund {
+            self.orders.add(day_of(purchase.time_ms));
             self.velocity.payment(purchase.time_ms, amount_minor, purchase.terminal.as_deref());
         }
     }

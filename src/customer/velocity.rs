@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::orders::DAY_MS;
 use crate::event::TimeMs;
 
 const RECENT: usize = 16;
 const DAYS: usize = 31;
-const DAY_MS: TimeMs = 86_400_000;
 
 /// Payments (not refunds). Sums of amounts are in minor units.
 ///
@@ -17,8 +17,9 @@ const DAY_MS: TimeMs = 86_400_000;
 pub struct Velocity {
     /// The last 16 payments by event time, oldest first; unused entries have `time_s` 0.
     recent: [Payment; RECENT],
-    /// Buckets of whole UTC days ending with `day`, newest first.
-    days: [DayBucket; DAYS],
+    /// Payments and amounts of whole UTC days ending with `day`, newest first. Two arrays hold them without gaps.
+    day_payments: [u16; DAYS],
+    day_amounts_minor: [f32; DAYS],
     day: i32,
     pub baseline: Baseline,
 }
@@ -26,12 +27,6 @@ pub struct Velocity {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Payment {
     time_s: u32,
-    amount_minor: f32,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct DayBucket {
-    payments: u16,
     amount_minor: f32,
 }
 
@@ -53,13 +48,15 @@ impl Velocity {
         let day = day_of(time_ms);
         if day > self.day {
             let gap = usize::try_from(day - self.day).unwrap_or(DAYS).min(DAYS);
-            self.days.copy_within(0..DAYS - gap, gap);
-            self.days[..gap].fill(DayBucket::default());
+            self.day_payments.copy_within(0..DAYS - gap, gap);
+            self.day_payments[..gap].fill(0);
+            self.day_amounts_minor.copy_within(0..DAYS - gap, gap);
+            self.day_amounts_minor[..gap].fill(0.0);
             self.day = day;
         }
-        if let Some(bucket) = usize::try_from(self.day - day).ok().and_then(|age| self.days.get_mut(age)) {
-            bucket.payments = bucket.payments.saturating_add(1);
-            bucket.amount_minor += amount;
+        if let Some(age) = usize::try_from(self.day - day).ok().filter(|age| *age < DAYS) {
+            self.day_payments[age] = self.day_payments[age].saturating_add(1);
+            self.day_amounts_minor[age] += amount;
         }
         self.baseline.payment(amount, terminal);
     }
@@ -91,12 +88,13 @@ impl Velocity {
     /// Payments in the UTC day of `now_ms` and the `days - 1` before it, and the sum of their amounts.
     pub fn within_days(&self, now_ms: TimeMs, days: u8) -> (u32, f64) {
         let today = day_of(now_ms);
-        (0_i32..).zip(&self.days).fold((0, 0.0), |(count, sum), (age, bucket)| {
+        let buckets = self.day_payments.iter().zip(&self.day_amounts_minor);
+        (0_i32..).zip(buckets).fold((0, 0.0), |(count, sum), (age, (payments, amount_minor))| {
             let days_ago = today - (self.day - age);
             if days_ago < 0 || days_ago >= i32::from(days) {
                 return (count, sum);
             }
-            (count + u32::from(bucket.payments), sum + f64::from(bucket.amount_minor))
+            (count + u32::from(*payments), sum + f64::from(*amount_minor))
         })
     }
 

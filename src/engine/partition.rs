@@ -1,5 +1,7 @@
 //! The customer stage's partition: one event in, state moved, signals and facts out.
 
+mod due;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,11 +11,11 @@ use xxhash_rust::xxh3::Xxh3;
 use super::Config;
 use super::dedupe::Dedupe;
 use super::snapshot::{Identity, Opened, Snapshot, SnapshotError};
-use super::timers::{FIRE_MAX, Timer, Timers};
+use super::timers::Timers;
 use super::watermark::Watermark;
 use crate::analysis::{CustomerSide, Output, REGISTRY, View};
 use crate::customer::table::Table;
-use crate::customer::{Customer, CustomerKey, TIMER_EXPIRE, customer_key};
+use crate::customer::{CustomerKey, customer_key};
 use crate::event::{Event, Input, Reject, Rejected, TimeMs, item_hash};
 use crate::math::hash::IdSet;
 use crate::signal::journal::Decision;
@@ -75,6 +77,8 @@ pub struct Partition {
     dedupe: Dedupe,
     watermark: Watermark,
     totals: Totals,
+    /// Of the record applied last: what a timer says is named after it.
+    newest: Option<Source>,
     analyses: Vec<Box<dyn CustomerSide>>,
     chain: u64,
     touched: Vec<CustomerKey>,
@@ -92,6 +96,7 @@ impl Partition {
             dedupe: Dedupe::new(config.dedupe_ids as usize),
             watermark: Watermark::default(),
             totals: Totals::default(),
+            newest: None,
             analyses: REGISTRY.iter().map(|d| (d.customer)(&config.analysis)).collect(),
             chain: 0,
             touched: Vec::new(),
@@ -135,7 +140,8 @@ impl Partition {
         let input = raw.source.input;
         self.totals.applied[input.index()] += 1;
         self.watermark.observe(input, event.time_ms(), raw.timestamp_ms, self.config.lateness_ms);
-        self.fire();
+        self.newest = Some(raw.source);
+        self.fire(mode, view, output);
         Applied::Event
     }
 
@@ -151,6 +157,7 @@ impl Partition {
         view: View<'_>,
         output: &mut Output,
     ) {
+        let decided = output.decisions.len();
         for analysis in &mut self.analyses {
             let customer = slot.and_then(|slot| self.table.get(slot));
             analysis.assess(event, customer);
@@ -161,11 +168,7 @@ impl Partition {
         }
         self.fold(event, slot, dedupe_hash);
         if mode == Mode::Live {
-            // A live decision takes effect the way a replayed one does.
-            for at in 0..output.decisions.len() {
-                let decision = output.decisions[at].clone();
-                self.decide(&decision);
-            }
+            self.decide_all(output, decided);
         }
     }
 
@@ -179,6 +182,7 @@ impl Partition {
         let slot = slot.unwrap_or_else(|| self.admit(id, event.time_ms()));
         let session_gap_ms = self.config.session_gap_ms;
         let customer = self.table.get_mut(slot).expect("the slot was just looked up");
+        let ordered_before = customer.orders.last_day();
         match event {
             Event::Purchase(purchase) => customer.purchase(purchase, dedupe_hash),
             Event::Engagement(engagement) => {
@@ -189,7 +193,10 @@ impl Partition {
         }
         let taken: Vec<u32> = event.taken().into_iter().map(item_hash).collect();
         customer.take(&taken, event.time_ms(), matches!(event, Event::Purchase(_)));
-        let key = customer.key();
+        let (key, ordered) = (customer.key(), customer.orders.last_day());
+        if let Some(day) = ordered.filter(|_| ordered != ordered_before) {
+            self.arm_silence(slot, day);
+        }
         self.touch(key);
     }
 
@@ -203,16 +210,28 @@ impl Partition {
         }
     }
 
-    /// Time passed while nothing came.
-    pub fn tick(&mut self, time_ms: TimeMs) {
+    /// A live decision takes effect the way a replayed one does: those of the output from `from` on.
+    fn decide_all(&mut self, output: &Output, from: usize) {
+        output.decisions[from..].iter().for_each(|decision| self.decide(decision));
+    }
+
+    /// Time passed while nothing came. Decisions of timers are appended to the output, as those of a record.
+    pub fn tick(&mut self, time_ms: TimeMs, mode: Mode, view: View<'_>, output: &mut Output) {
         self.watermark.tick(time_ms, self.config.lateness_ms);
-        self.fire();
+        self.fire(mode, view, output);
     }
 
     /// An input no longer holds back the watermark, or does again.
-    pub fn set_active(&mut self, input: Input, active: bool) {
+    pub fn set_active(
+        &mut self,
+        input: Input,
+        active: bool,
+        mode: Mode,
+        view: View<'_>,
+        output: &mut Output,
+    ) {
         self.watermark.set_active(input, active, self.config.lateness_ms);
-        self.fire();
+        self.fire(mode, view, output);
     }
 
     /// Forgets a customer on request.
@@ -239,9 +258,11 @@ impl Partition {
             }
         }
         self.scratch.clear();
-        self.scratch =
-            postcard::to_extend(&(&self.watermark, &self.totals), std::mem::take(&mut self.scratch))
-                .expect("plain data always serialises");
+        self.scratch = postcard::to_extend(
+            &(&self.watermark, &self.totals, &self.newest),
+            std::mem::take(&mut self.scratch),
+        )
+        .expect("plain data always serialises");
         hash.update(&self.scratch);
         self.touched = touched;
         self.touched.clear();
@@ -255,12 +276,12 @@ impl Partition {
         assert!(self.touched.is_empty(), "a snapshot is cut between batches");
         let mut snapshot = Snapshot::new(self.identity(position));
         let table = self.table.freeze();
-        let clock = (self.watermark.clone(), self.totals.clone(), self.chain);
-        snapshot.section("customers", 1, Box::new(move || table.encode()));
+        let clock = (self.watermark.clone(), self.totals.clone(), self.newest, self.chain);
+        snapshot.section("customers", 2, Box::new(move || table.encode()));
         snapshot.section("dedupe", 1, Box::new(self.dedupe.freeze()));
         snapshot.section(
             "clock",
-            1,
+            2,
             Box::new(move || postcard::to_allocvec(&clock).expect("plain data always serialises")),
         );
         for (descriptor, analysis) in REGISTRY.iter().zip(&self.analyses) {
@@ -276,13 +297,13 @@ impl Partition {
     pub fn restore(opened: &Opened, number: u32, config: Arc<Config>) -> Result<Partition, SnapshotError> {
         let mut partition = Partition::new(number, config);
         opened.expect("customer", number, partition.fold_version)?;
-        opened.restore("customers", 1, |bytes| {
+        opened.restore("customers", 2, |bytes| {
             partition.table = Table::decode(bytes)?;
             Ok(())
         })?;
         opened.restore("dedupe", 1, |bytes| partition.dedupe.restore(bytes))?;
-        opened.restore("clock", 1, |bytes| {
-            (partition.watermark, partition.totals, partition.chain) =
+        opened.restore("clock", 2, |bytes| {
+            (partition.watermark, partition.totals, partition.newest, partition.chain) =
                 postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
             Ok(())
         })?;
@@ -297,6 +318,11 @@ impl Partition {
     pub fn has_due(&self, time_ms: TimeMs) -> bool {
         let may = self.watermark.may_tick(self.config.lateness_ms);
         may && self.timers.next_due_ms().is_some_and(|due_ms| due_ms <= time_ms)
+    }
+
+    /// Whether timers are due that the steps so far had no room for.
+    pub fn is_behind(&self) -> bool {
+        self.timers.next_due_ms().is_some_and(|due_ms| due_ms <= self.watermark.clock_ms())
     }
 
     pub fn number(&self) -> u32 {
@@ -371,64 +397,6 @@ impl Partition {
             length: value.len() as u64,
             sha256: Sha256::digest(value).into(),
         }));
-    }
-
-    /// A slot for a new customer; makes room first where there is none.
-    fn admit(&mut self, id: &str, time_ms: TimeMs) -> u32 {
-        while self.table.len() >= self.config.customers_max as usize {
-            self.evict();
-        }
-        let mut customer = Customer::new(id);
-        let due_ms = time_ms.saturating_add(self.config.customer_retention_ms);
-        customer.timers[TIMER_EXPIRE] = due_ms;
-        self.timers.arm(Timer { due_ms, customer: customer.key(), kind: TIMER_EXPIRE as u8 });
-        self.table.insert(customer)
-    }
-
-    /// Drops the customer that has been silent longest.
-    fn evict(&mut self) {
-        while let Some(timer) = self.timers.pop_due(TimeMs::MAX) {
-            if self.expire(timer, TimeMs::MAX) {
-                self.totals.evicted += 1;
-                return;
-            }
-        }
-    }
-
-    fn fire(&mut self) {
-        for _ in 0..FIRE_MAX {
-            let clock_ms = self.watermark.clock_ms();
-            let Some(timer) = self.timers.pop_due(clock_ms) else { return };
-            if self.expire(timer, clock_ms) {
-                self.totals.expired += 1;
-            }
-        }
-    }
-
-    /// An expiry timer is armed once and looks at the last event only when it is due: it drops the
-    /// customer (true), or is armed again for when that event will have been the last for long enough.
-    fn expire(&mut self, timer: Timer, now_ms: TimeMs) -> bool {
-        let slot = self.table.slot(timer.customer).expect("a timer belongs to a record");
-        let customer = self.table.get_mut(slot).expect("the index points at a record");
-        customer.timers[TIMER_EXPIRE] = crate::customer::NOT_ARMED;
-        let due_ms = customer.profile.last_ms.saturating_add(self.config.customer_retention_ms);
-        if due_ms > timer.due_ms && (due_ms > now_ms || now_ms == TimeMs::MAX) {
-            customer.timers[TIMER_EXPIRE] = due_ms;
-            self.timers.arm(Timer { due_ms, ..timer });
-            self.touch(timer.customer);
-            return false;
-        }
-        self.drop_customer(slot);
-        true
-    }
-
-    fn drop_customer(&mut self, slot: u32) {
-        let Some(customer) = self.table.remove(slot) else { return };
-        let key = customer.key();
-        for (kind, due_ms) in (0_u8..).zip(customer.timers) {
-            self.timers.disarm(Timer { due_ms, customer: key, kind });
-        }
-        self.touch(key);
     }
 
     fn touch(&mut self, key: CustomerKey) {

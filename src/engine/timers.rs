@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::customer::table::Table;
-use crate::customer::{CustomerKey, NOT_ARMED};
+use crate::customer::{CustomerKey, NOT_ARMED, TIMER_KINDS};
 use crate::event::TimeMs;
 
 /// Fired per step at most; the rest stay due.
@@ -14,41 +14,63 @@ pub const FIRE_MAX: usize = 64;
 pub struct Timer {
     pub due_ms: TimeMs,
     pub customer: CustomerKey,
-    pub kind: u8,
+    pub kind: usize,
 }
 
-/// In (due, customer, kind) order. Cost: logarithmic; 33 bytes a timer and the tree's slack.
+/// By kind, each in (due, customer) order. Cost: logarithmic; 32 bytes a timer and the tree's slack.
 #[derive(Debug, Clone, Default)]
-pub struct Timers(BTreeSet<Timer>);
+pub struct Timers([BTreeSet<(TimeMs, CustomerKey)>; TIMER_KINDS]);
 
 impl Timers {
     /// The index of a restored table.
     pub fn of(table: &Table) -> Timers {
-        let armed = table.iter().flat_map(|(_, customer)| {
+        let mut timers = Timers::default();
+        for (_, customer) in table.iter() {
             let key = customer.key();
-            (0_u8..).zip(customer.timers).map(move |(kind, due_ms)| Timer { due_ms, customer: key, kind })
-        });
-        Timers(armed.filter(|timer| timer.due_ms != NOT_ARMED).collect())
+            for (kind, due_ms) in customer.timers.into_iter().enumerate().filter(|(_, due)| *due != NOT_ARMED)
+            {
+                timers.0[kind].insert((due_ms, key));
+            }
+        }
+        timers
     }
 
     pub fn arm(&mut self, timer: Timer) {
-        self.0.insert(timer);
+        self.0[timer.kind].insert((timer.due_ms, timer.customer));
     }
 
     pub fn disarm(&mut self, timer: Timer) {
-        self.0.remove(&timer);
+        self.0[timer.kind].remove(&(timer.due_ms, timer.customer));
     }
 
-    /// Takes the first timer that is due at `now_ms`.
+    /// Takes the first timer of any kind, if it is due at `now_ms`.
     pub fn pop_due(&mut self, now_ms: TimeMs) -> Option<Timer> {
-        if self.0.first()?.due_ms > now_ms { None } else { self.0.pop_first() }
+        let timer = self.first().filter(|timer| timer.due_ms <= now_ms)?;
+        self.disarm(timer);
+        Some(timer)
+    }
+
+    /// Takes the first timer of this kind, due or not.
+    pub fn pop_of(&mut self, kind: usize) -> Option<Timer> {
+        let (due_ms, customer) = self.0[kind].pop_first()?;
+        Some(Timer { due_ms, customer, kind })
     }
 
     pub fn next_due_ms(&self) -> Option<TimeMs> {
-        self.0.first().map(|timer| timer.due_ms)
+        self.first().map(|timer| timer.due_ms)
+    }
+
+    /// In (due, customer, kind) order.
+    fn first(&self) -> Option<Timer> {
+        let firsts = self.0.iter().enumerate().filter_map(|(kind, set)| {
+            let (due_ms, customer) = *set.first()?;
+            Some(Timer { due_ms, customer, kind })
+        });
+        firsts.min()
     }
 
     pub fn bytes(&self) -> usize {
-        self.0.len() * size_of::<Timer>() * 3 / 2
+        let timers: usize = self.0.iter().map(BTreeSet::len).sum();
+        timers * size_of::<(TimeMs, CustomerKey)>() * 3 / 2
     }
 }

@@ -1,5 +1,6 @@
 //! Prequential loops and metrics behind `backtest` and `evaluate`, and the workloads of every speed figure.
 
+pub mod churn;
 pub mod classification;
 pub mod labels;
 pub mod lists;

@@ -89,6 +89,11 @@ impl Fact {
         40 + texts
     }
 
+    /// Which of `partitions` market partitions folds all moments of churn.
+    pub fn churn_partition(partitions: u32) -> u32 {
+        u32::try_from(CHURN % u64::from(partitions.max(1))).unwrap_or(0)
+    }
+
     /// Which of `partitions` market partitions folds the fact.
     pub fn partition(&self, partitions: u32) -> u32 {
         let hash = match self {

@@ -180,8 +180,9 @@ pub struct Score {
     /// The event scored; None where silence was.
     pub event_id: Option<String>,
     pub time_ms: TimeMs,
+    /// Where silence was scored, of the record that its partition had applied last.
     pub source: Source,
-    /// In the analysis' own range: anomaly 0 to 1000.
+    /// In the analysis' own range: anomaly 0 to 1000, churn 0 to 1.
     pub value: f64,
     pub band: String,
     /// Of the model or fold that scored.

@@ -177,6 +177,40 @@ fraud = "bad"
     assert_eq!(frauds, BTreeMap::from([("a", "1"), ("b", "0")]));
 }
 
+/// Counted by hand: every order is of a day of its own, and time between orders passes for who is silent.
+#[test]
+fn order_days_and_silence_are_moments_of_churn() {
+    let folder = Folder::new("churn");
+    let days = [(0, "a"), (1, "b"), (100, "a"), (200, "c")];
+    let lines = days.map(|(day, customer)| format!("o{day},{},{customer},1.00\n", day * 86_400));
+    let file = folder.file("orders.csv", format!("id,seconds,customer,amount\n{}", lines.concat()));
+    let mapping = folder.file(
+        "mapping.toml",
+        r#"
+[time]
+column = "seconds"
+epoch = 2026-01-01
+[constants]
+currency = "EUR"
+item = "thing"
+[purchase]
+event_id = "id"
+customer = "customer"
+price = "amount"
+"#,
+    );
+    let found = document(&[&file, "--mapping", &mapping]);
+    let churn = &found["analyses"]["churn"];
+    // The horizon of c's order is not over.
+    assert_eq!((&churn["moments"], &churn["labelled"]), (&json!(4), &json!(3)));
+    // Eleven in 90 days, then every 30: twice those of a up to day 190, and those of b up to day 181; up to day 109
+    // they have a label.
+    let silent = &churn["in_silence"];
+    assert_eq!((&silent["moments"], &silent["labelled"]), (&json!(11 + 11 + 14), &json!(11 + 4 + 11)));
+    // Three customers are too few for a model.
+    assert_eq!((&churn["learners"], &churn["baselines"]), (&json!({}), &json!({})));
+}
+
 #[test]
 fn a_wrong_mapping_is_refused_with_line_and_column() {
     let folder = Folder::new("refused");

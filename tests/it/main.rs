@@ -1,6 +1,7 @@
 //! Everything that needs no broker, in one binary.
 #![allow(clippy::unwrap_used)]
 
+mod churn;
 mod codec;
 mod conformance;
 mod isolation_forest;

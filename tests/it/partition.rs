@@ -5,7 +5,7 @@ use std::sync::Arc;
 use habitue::analysis::models::Models;
 use habitue::analysis::shared::Tables;
 use habitue::analysis::{CustomerSide, MarketOutput, Output, Published, REGISTRY, View, anomaly};
-use habitue::customer::{Customer, Memory, customer_key};
+use habitue::customer::{Customer, Memory, TIMER_KINDS, customer_key};
 use habitue::engine::{Applied, Config, MarketPartition, Mode, Partition, RawRecord};
 use habitue::event::Rejected;
 use habitue::event::{
@@ -262,7 +262,7 @@ fn customers_have_a_limit() {
     // Whole pages of 32 records, and 64 bytes of index and lists a record.
     let pages = customers_max.next_multiple_of(32) + 32;
     assert!(section(&sections, "customers") <= pages * (1024 + 216 + 64), "{sections:?}");
-    assert!(section(&sections, "timers") <= customers_max * 64, "{sections:?}");
+    assert!(section(&sections, "timers") <= customers_max * 64 * TIMER_KINDS, "{sections:?}");
     assert!(section(&sections, "dedupe") <= 4096 * 18, "{sections:?}");
     for descriptor in REGISTRY {
         let (before, after) = (section(&half_way, descriptor.name), section(&sections, descriptor.name));

@@ -10,14 +10,16 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use report::Outcome;
-use service::RecordPlace;
 pub use service::{Counts, Service};
+use service::{RecordPlace, Said};
 
+use crate::analysis::churn;
 use crate::config::{Legitimate, Mapping};
 use crate::edge::csv_file::{Form, progress};
 use crate::edge::log::LogError;
 use crate::edge::shard::ShardError;
 use crate::event::{Event, TimeMs};
+use crate::measure::churn::Moments;
 use crate::measure::labels::Labels;
 use crate::measure::lists::Lists;
 use crate::measure::prequential::Prequential;
@@ -27,6 +29,9 @@ use source::Source;
 /// Event time and events of a chunk at most. What one chunk causes is seen by the next.
 const CHUNK_MS: TimeMs = 60_000;
 const CHUNK_EVENTS: usize = 512;
+/// A pause that passes before the event that ends it: timers that are due in it find nothing of that event. In a
+/// shorter one they are due with it.
+const PAUSE_MS: TimeMs = 3_600_000;
 
 /// Why a backtest ends early.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +73,7 @@ pub fn run(
         legitimate: mapping.label.as_ref().is_none_or(|label| label.legitimate == Legitimate::Arrive),
         prequential: Prequential::default(),
         lists: Lists::default(),
+        moments: Moments::default(),
         taken: Vec::new(),
         service: None,
         partitions,
@@ -89,6 +95,7 @@ struct Feeder {
     legitimate: bool,
     prequential: Prequential,
     lists: Lists,
+    moments: Moments,
     /// Of the chunk at hand.
     taken: Vec<Taken>,
     /// From the first event on.
@@ -155,7 +162,11 @@ impl Feeder {
         if self.chunk_events >= CHUNK_EVENTS || (self.chunk_events > 0 && is_over) {
             self.catch_up()?;
         }
+        let is_pause = time_ms.saturating_sub(self.now_ms) >= PAUSE_MS;
         self.now_ms = self.now_ms.max(time_ms);
+        if is_pause {
+            self.catch_up()?;
+        }
         if self.chunk_events == 0 {
             self.chunk_began_ms = time_ms;
         }
@@ -177,11 +188,13 @@ impl Feeder {
 
     fn catch_up(&mut self) -> Result<(), BacktestError> {
         self.chunk_events = 0;
-        let Feeder { service: Some(service), prequential, lists, taken, now_ms, .. } = self else {
+        let Feeder { service: Some(service), prequential, lists, moments, taken, now_ms, .. } = self else {
             return Ok(());
         };
-        let mut made =
-            service.catch_up(*now_ms, &mut |event_id, value| prequential.score(event_id, value))?;
+        let mut made = service.catch_up(*now_ms, &mut |said| match said {
+            Said::Scored { event_id, value } => prequential.score(event_id, value),
+            Said::Moment(moment) => moments.push(moment),
+        })?;
         for Taken { source, customer, items, time_ms } in taken.drain(..) {
             let items: Vec<&str> = items.iter().map(String::as_str).collect();
             lists.taken(customer.as_deref(), &items, time_ms);
@@ -201,6 +214,7 @@ impl Feeder {
             counts: self.service.as_mut().map(Service::counts).unwrap_or_default(),
             prequential: self.prequential,
             lists: self.lists,
+            churn: self.moments.rated(churn::Config::default().horizon_days, self.now_ms),
             service: self.service,
         }
     }

@@ -8,9 +8,11 @@ use serde_json::{Map, Value, json};
 use super::{Counts, Service};
 use crate::customer::Customer;
 use crate::event::Reject;
+use crate::measure::churn::{Rated, Ratings};
 use crate::measure::lists::{Lists, Tally};
 use crate::measure::prequential::{BASELINES, Prequential, Rating};
 use crate::measure::rows::LeftOut;
+use crate::measure::table::Quality;
 
 /// Writes rows under a head.
 pub type Table = fn(&mut dyn Write, &[&str], &[Vec<String>]) -> io::Result<()>;
@@ -27,6 +29,7 @@ pub struct Outcome {
     pub counts: Counts,
     pub prequential: Prequential,
     pub lists: Lists,
+    pub churn: Ratings,
     /// None where there was no event.
     pub service: Option<Service>,
 }
@@ -64,6 +67,7 @@ impl Outcome {
                     "learners": tallies(self.lists.published()),
                     "baselines": tallies(self.lists.baselines()),
                 },
+                "churn": self.churn,
             },
         })
     }
@@ -136,6 +140,8 @@ impl Outcome {
         );
         table(out, &["WHAT", "COUNT"], &rows)?;
         self.print_lists(out, table)?;
+        print_churn(out, "CHURN ON ORDER DAYS", &self.churn.order_days, table)?;
+        print_churn(out, "CHURN IN SILENCE", &self.churn.in_silence, table)?;
         let published = self.prequential.published();
         if published.n == 0 {
             return Ok(());
@@ -174,6 +180,23 @@ impl Outcome {
     fn baselines(&self) -> impl Iterator<Item = (&'static str, Rating)> {
         BASELINES.iter().enumerate().map(|(number, name)| (*name, self.prequential.baseline(number)))
     }
+}
+
+/// Nothing where no labelled moment had a published probability.
+fn print_churn(out: &mut dyn Write, what: &str, rated: &Rated, table: Table) -> io::Result<()> {
+    if rated.learners.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let number = |value: &Value| value.as_f64().map_or("-".to_owned(), |value| format!("{value:.3}"));
+    let row = |(name, quality): (&&str, &Quality)| {
+        let quality = json!(quality);
+        let counts = ["n", "positives"].map(|key| quality[key].to_string());
+        let numbers = ["auc", "log_loss", "brier", "ece"].map(|key| number(&quality[key]));
+        std::iter::once((*name).to_owned()).chain(counts).chain(numbers).collect()
+    };
+    let rows: Vec<Vec<String>> = rated.learners.iter().chain(&rated.baselines).map(row).collect();
+    table(out, &[what, "N", "CHURNED", "AUC", "LOG LOSS", "BRIER", "ECE"], &rows)
 }
 
 fn tallies<'a>(of: impl Iterator<Item = (&'a str, &'a Tally)>) -> Map<String, Value> {

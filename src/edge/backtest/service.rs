@@ -28,6 +28,7 @@ use crate::engine;
 use crate::engine::snapshot::Snapshot;
 use crate::event::{Event, Input, Reject, TimeMs, item_hash};
 use crate::signal::Topic;
+use crate::signal::fact::{ChurnMoment, Fact, FactRecord};
 
 /// Rows of shared tables at most.
 const ROWS_MAX: usize = 2_000_000;
@@ -47,6 +48,7 @@ pub struct Service {
     shared: SharedReader<SimLog>,
     epochs: Arc<Shared>,
     outputs: SimReader,
+    wire: Arc<Wire>,
     partitions: u32,
     chunks: u64,
     alerts: u64,
@@ -97,6 +99,14 @@ pub struct Counts {
 
 /// Input, partition and offset of a record.
 pub type RecordPlace = (usize, u32, u64);
+
+/// What the service says, as far as it is measured.
+pub enum Said<'a> {
+    /// An anomaly score.
+    Scored { event_id: &'a str, value: f64 },
+    /// A moment of churn.
+    Moment(ChurnMoment),
+}
 
 /// A published list: hash and source of each item.
 pub struct Made {
@@ -149,24 +159,28 @@ impl Service {
         let models = log.partitions(Topic::Models)?.unwrap_or(1);
         let clock = Arc::new(EventClock(AtomicI64::new(now_ms)));
         let epochs = Arc::new(Shared::new(Epoch::new(Published::default(), models, ROWS_MAX)));
+        let wire = wire()?;
         let environment = Environment {
             log: log.clone(),
             store: Arc::new(NoSnapshots),
             clock: clock.clone(),
             shared: Arc::clone(&epochs),
-            wire: wire()?,
+            wire: Arc::clone(&wire),
             config: Arc::new(shard_config(partitions)),
             engine: Arc::new(engine::Config::default()),
         };
         let mut outputs = log.reader()?;
         let topics = [Topic::Scores, Topic::Recommendations];
         let of = |topic| (0..partitions).map(move |p| (Place::new(topic, p), 0));
-        outputs.assign(&topics.into_iter().flat_map(of).collect::<Vec<(Place, u64)>>())?;
+        let moments = Place::new(Topic::Facts, Fact::churn_partition(partitions));
+        let read = topics.into_iter().flat_map(of).chain([(moments, 0)]);
+        outputs.assign(&read.collect::<Vec<(Place, u64)>>())?;
         let mut service = Service {
             shared: SharedReader::new(&log, Arc::clone(&environment.wire), Arc::clone(&epochs))?,
             customer: Side::new(CustomerStage::new(environment.clone(), None), &log)?,
             market: Side::new(MarketStage::new(environment)?, &log)?,
             log,
+            wire,
             clock,
             epochs,
             outputs,
@@ -203,15 +217,15 @@ impl Service {
         Ok((input.index(), place.partition, offset))
     }
 
-    /// Works at `now_ms` until nothing is left to do, and hands over each anomaly score: event, value. The
-    /// lists published meanwhile, by the record that caused each.
+    /// Works at `now_ms` until nothing is left to do, and hands over what is said. The lists published meanwhile, by
+    /// the record that caused each.
     ///
     /// # Errors
     /// When the service stops.
     pub fn catch_up(
         &mut self,
         now_ms: TimeMs,
-        scored: &mut dyn FnMut(&str, f64),
+        said: &mut dyn FnMut(Said<'_>),
     ) -> Result<BTreeMap<RecordPlace, Made>, ShardError> {
         let passed_ms = now_ms.saturating_sub(self.clock.now_ms()).max(0);
         self.log.advance(passed_ms.unsigned_abs());
@@ -230,11 +244,15 @@ impl Service {
                 made.extend(read_list(value));
                 return;
             }
+            if record.place.topic == Topic::Facts {
+                read_moments(&self.wire, value).for_each(|moment| said(Said::Moment(moment)));
+                return;
+            }
             let score: Option<Scored<'_>> = serde_json::from_slice(value).ok();
             if let Some(Scored { analysis, event_id: Some(event_id), value }) = score
                 && analysis == anomaly::DESCRIPTOR.name
             {
-                scored(&event_id, value);
+                said(Said::Scored { event_id: &event_id, value });
             }
         })? > 0
         {}
@@ -325,6 +343,14 @@ impl<S: Stage<SimLog>> Side<S> {
         }
         Err(hangs("a transaction does not end"))
     }
+}
+
+fn read_moments(wire: &Wire, value: &[u8]) -> impl Iterator<Item = ChurnMoment> {
+    let facts = match wire.read_fact(value) {
+        Ok(FactRecord::Packed(facts)) => facts,
+        _ => Vec::new(),
+    };
+    facts.into_iter().filter_map(|fact| if let Fact::Churn(moment) = fact { Some(moment) } else { None })
 }
 
 fn read_list(value: &[u8]) -> Option<(RecordPlace, Made)> {

@@ -34,6 +34,7 @@ pub fn engine(config: &Config) -> engine::Config {
 /// The settings that change what is published: what the first instance writes to control.
 pub fn published(config: &Config) -> analysis::Published {
     let (anomaly, recommend) = (&config.analysis.anomaly, &config.analysis.recommend);
+    let churn = &config.analysis.churn;
     analysis::Published {
         anomaly: analysis::anomaly::Published {
             enabled: anomaly.enabled,
@@ -45,6 +46,11 @@ pub fn published(config: &Config) -> analysis::Published {
             enabled: recommend.enabled,
             items: recommend.list_items,
             interval_ms: millis(recommend.list_interval),
+        },
+        churn: analysis::churn::Published {
+            enabled: churn.enabled,
+            medium_permille: churn.medium_permille,
+            high_permille: churn.high_permille,
         },
     }
 }

@@ -347,7 +347,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         // Records of all places stand in one queue: behind a backlog lie records of places that were at their end
         // when it began, so that one end tells nothing before all are reached.
         let is_caught_up = self.places().into_iter().all(|place| self.consumer.at_end(place));
-        let Apply { consumer, owned, parts, epoch, stage, leaving, environment, .. } = self;
+        let Apply { consumer, owned, parts, epoch, stage, leaving, environment, stats, .. } = self;
         if parts.is_empty() {
             *epoch = environment.shared.epoch();
         }
@@ -358,12 +358,12 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             }
             let at_end = |place: Place| is_caught_up && consumer.at_end(place);
             if let Some(part) = parts.get_mut(partition) {
-                stage.quiet(&mut live.state, &at_end, epoch, part);
+                stage.quiet(&mut live.state, &at_end, epoch, part, stats);
                 continue;
             }
             let mut part = Part::default();
             stage.open(&mut live.state, epoch, &mut part);
-            stage.quiet(&mut live.state, &at_end, epoch, &mut part);
+            stage.quiet(&mut live.state, &at_end, epoch, &mut part, stats);
             if part.applied > 0 {
                 if parts.is_empty() {
                     self.opened_ms = environment.clock.now_ms();

@@ -1,11 +1,12 @@
 //! The customer stage on a log: decode, apply, write down.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::Part;
 use super::shared::Epoch;
 use super::{Environment, INPUT_TOPICS, Stage};
-use crate::analysis::{Output, anomaly};
+use crate::analysis::{Output, REGISTRY, anomaly};
 use crate::codec::Decoder;
 use crate::edge::log::{Appender, Group, Log, Outgoing, Place, Record};
 use crate::edge::metrics::ShardStats;
@@ -62,6 +63,35 @@ impl<L: Log> CustomerStage<L> {
         CustomerStage { environment, decoders, output: Output::default(), fast }
     }
 
+    /// An empty output, to be given back to `said`.
+    fn cleared(&mut self) -> Output {
+        let mut output = std::mem::take(&mut self.output);
+        output.clear();
+        output
+    }
+
+    /// Writes down what the step said that the entry was given last.
+    fn said(
+        &mut self,
+        mut output: Output,
+        state: &mut CustomerState,
+        now_ms: TimeMs,
+        part: &mut Part,
+        stats: &mut ShardStats,
+    ) {
+        state.entry.decisions(output.decisions.drain(..));
+        for signal in output.signals.drain(..) {
+            self.emit(&signal, state.partition.number(), now_ms, part, stats);
+        }
+        output.facts.drain(..).for_each(|fact| part.fact(fact));
+        for hit in output.hits.drain(..) {
+            let counts = stats.hits.entry(hit.source).or_default();
+            counts[usize::from(hit.hit)] += 1;
+        }
+        self.output = output;
+        part.full = state.entry.bytes() + (32 << 10) > self.environment.config.entry_bytes_max;
+    }
+
     fn emit(
         &mut self,
         signal: &Signal,
@@ -79,7 +109,11 @@ impl<L: Log> CustomerStage<L> {
         };
         match signal {
             Signal::Alert(_) => *stats.alerts.entry(anomaly::DESCRIPTOR.name).or_default() += 1,
-            Signal::Score(_) => *stats.scores.entry(anomaly::DESCRIPTOR.name).or_default() += 1,
+            Signal::Score(score) => {
+                if let Some(analysis) = REGISTRY.iter().find(|d| d.name == score.analysis) {
+                    *stats.scores.entry(analysis.name).or_default() += 1;
+                }
+            }
             Signal::Recommendation(_) => stats.recommendations += 1,
             Signal::DeadLetter(_) => {}
         }
@@ -159,8 +193,10 @@ impl<L: Log> Stage<L> for CustomerStage<L> {
         let now_ms = self.environment.clock.now_ms();
         state.positions.inputs[input.index()] = record.offset + 1;
         if !state.partition.watermark().is_active(input) {
-            state.partition.set_active(input, true);
+            let mut output = self.cleared();
+            state.partition.set_active(input, true, Mode::Live, epoch.view(), &mut output);
             state.entry.step(Step::Active { input });
+            self.said(output, state, now_ms, part, stats);
         }
         let bytes_max = self.environment.config.record_bytes_max;
         let decoder = &mut self.decoders[input.index()];
@@ -179,39 +215,28 @@ impl<L: Log> Stage<L> for CustomerStage<L> {
         let source = Source { input, partition, offset: record.offset };
         let raw =
             RawRecord { source, timestamp_ms: record.timestamp_ms, key: record.key, value: record.value };
-        let view = epoch.view();
-        let mut output = std::mem::take(&mut self.output);
-        output.clear();
-        match state.partition.record(raw, event, Mode::Live, view, &mut output) {
+        let mut output = self.cleared();
+        match state.partition.record(raw, event, Mode::Live, epoch.view(), &mut output) {
             Applied::Event => stats.events[input.index()] += 1,
             Applied::Duplicate => stats.duplicates[input.index()] += 1,
             Applied::Rejected(reason) => stats.dead_letter(input, reason),
         }
         stats.apply.observe(decoded.elapsed());
         state.entry.record(input, record.offset);
-        state.entry.decisions(output.decisions.drain(..));
-        for signal in output.signals.drain(..) {
-            self.emit(&signal, partition, now_ms, part, stats);
-        }
-        output.facts.drain(..).for_each(|fact| part.fact(fact));
-        for hit in output.hits.drain(..) {
-            let counts = stats.hits.entry(hit.source).or_default();
-            counts[usize::from(hit.hit)] += 1;
-        }
-        self.output = output;
+        self.said(output, state, now_ms, part, stats);
         part.applied += 1;
         part.written_ms.push(record.timestamp_ms);
-        part.full = state.entry.bytes() + (32 << 10) > self.environment.config.entry_bytes_max;
     }
 
     fn quiet(
         &mut self,
         state: &mut CustomerState,
         at_end: &dyn Fn(Place) -> bool,
-        _epoch: &Epoch,
+        epoch: &Epoch,
         part: &mut Part,
+        stats: &mut ShardStats,
     ) {
-        let config = &self.environment.config;
+        let config = Arc::clone(&self.environment.config);
         let now_ms = self.environment.clock.now_ms();
         let number = state.partition.number();
         let ended = Input::ALL.map(|input| at_end(Place::new(input.into(), number)));
@@ -219,21 +244,26 @@ impl<L: Log> Stage<L> for CustomerStage<L> {
             let silent_ms = now_ms - state.heard_ms[input.index()];
             let is_active = state.partition.watermark().is_active(input);
             if ended[input.index()] && is_active && silent_ms >= config.idle_after_ms {
-                state.partition.set_active(input, false);
+                let mut output = self.cleared();
+                state.partition.set_active(input, false, Mode::Live, epoch.view(), &mut output);
                 state.entry.step(Step::Idle { input });
+                self.said(output, state, now_ms, part, stats);
                 part.applied += 1;
             }
         }
         let all_ended = ended.iter().all(|ended| *ended);
-        if !all_ended || now_ms - state.ticked_ms < config.tick_interval_ms {
+        let is_time = now_ms - state.ticked_ms >= config.tick_interval_ms || state.partition.is_behind();
+        if !all_ended || !is_time || part.full {
             return;
         }
         let Some(newest_ms) = state.partition.watermark().newest_ms() else { return };
         let time_ms = newest_ms.saturating_add(now_ms - state.newest_heard_ms);
         if state.partition.has_due(time_ms) {
             state.ticked_ms = now_ms;
-            state.partition.tick(time_ms);
+            let mut output = self.cleared();
+            state.partition.tick(time_ms, Mode::Live, epoch.view(), &mut output);
             state.entry.step(Step::Tick { time_ms });
+            self.said(output, state, now_ms, part, stats);
             part.applied += 1;
         }
     }

@@ -121,6 +121,7 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         _at_end: &dyn Fn(Place) -> bool,
         _epoch: &Epoch,
         _part: &mut Part,
+        _stats: &mut ShardStats,
     ) {
         let config = &self.environment.config;
         let now_ms = self.environment.clock.now_ms();

@@ -161,6 +161,7 @@ pub trait Stage<L: Log>: Send {
         at_end: &dyn Fn(Place) -> bool,
         epoch: &Epoch,
         part: &mut Part,
+        stats: &mut ShardStats,
     );
     /// Ends the partition's part of a batch: adds the journal entry, and the offsets to commit.
     fn close(&mut self, state: &mut Self::State, epoch: &Epoch, part: &mut Part);

@@ -18,6 +18,7 @@ import wire
 
 TIME_MIN_MS = 946_684_800_000  # 2000-01-01
 AHEAD_MAX_MS = 3_600_000
+DAY_MS = 86_400_000
 TEXT_BYTES_MAX = 256
 LINES_MAX = 10_000
 RECORD_BYTES_MAX = 1 << 20
@@ -95,6 +96,7 @@ class Expected:
         self.bad = {}  # (topic, partition, offset): reason
         self.applied = {}  # (topic, partition, offset): customer, None of a guest
         self.scored = {}  # event id: (customer or, of a guest, order; amount, partition, offset)
+        self.ordered = {}  # event id: (customer, day since 1970), of purchases that are no refund
         self.totals = {}  # customer: [purchases, refunds, amount, engagements, first, last]
         self.feedbacks = collections.Counter()
         self.counts = collections.Counter()
@@ -133,6 +135,7 @@ class Expected:
         if record["refund"]:
             row[1] += 1
         else:
+            self.ordered[record["event_id"]] = customer, record["time_ms"] // DAY_MS
             row[0] += 1
             row[2] += amount
 
@@ -209,7 +212,9 @@ def check_journal(differences, offsets, entries):
 
 
 def check_scores(differences, scored, scores):
-    """One score for each expected event id, none for another. `scores`: decoded records."""
+    """One anomaly score for each expected event id, none for another. `scores`: decoded records of all analyses."""
+    unique(differences, "score ids", [score["id"] for score in scores])
+    scores = [score for score in scores if score["analysis"] == "anomaly"]
     times = collections.Counter(score["event_id"] for score in scores if score["event_id"] is not None)
     faults = [f"no score for event {event_id}" for event_id in scored if event_id not in times]
     faults += [f"{n} scores for event {event_id}" for event_id, n in times.items() if n > 1]
@@ -220,7 +225,34 @@ def check_scores(differences, scored, scores):
         if known and (score["customer"], source["input"], source["partition"], source["offset"]) != (known[0], "purchases", *known[2:]):
             faults.append(f"score of event {score['event_id']} names another customer or record")
     differences.compare("scores, one an event", len(scored), sum(times.values()), faults)
-    unique(differences, "score ids", [score["id"] for score in scores])
+
+
+def check_churn(differences, ordered, scores, facts):
+    """One moment an order day of a customer, and none in silence of who never ordered; a score is of a customer who
+    ordered, one an order day at most. `scores`, `facts`: decoded records."""
+    moments = [f for record in facts for f in record["content"].get("facts", []) if "is_order" in f]
+    days = collections.Counter((m["customer"], m["time_ms"] // DAY_MS) for m in moments if m["is_order"])
+    faults = [f"{n} moments of one order day, {day}" for day, n in days.items() if n > 1]
+    expected = set(ordered.values())
+    if len(days) != len(expected):
+        faults.append(f"{len(days)} order days are told")
+    who = {customer for customer, _ in days}
+    faults += [f"silence of {m['customer']}, who never ordered" for m in moments if not m["is_order"] and m["customer"] not in who]
+    differences.compare("churn moments, one an order day", len(expected), sum(days.values()), faults)
+    faults = []
+    said = collections.Counter()
+    customers = {customer for customer, _ in expected}
+    churn = [score for score in scores if score["analysis"] == "churn"]
+    for score in churn:
+        if score["event_id"] is None:
+            if score["customer"] not in customers:
+                faults.append(f"a score of {score['customer']}, who never ordered")
+        elif score["event_id"] not in ordered or ordered[score["event_id"]][0] != score["customer"]:
+            faults.append(f"a score of event {score['event_id']} for {score['customer']}, whose order it is not")
+        else:
+            said[ordered[score["event_id"]]] += 1
+    faults += [f"{n} scores on one order day, {day}" for day, n in said.items() if n > 1]
+    differences.compare("churn scores, on orders or in silence", len(churn), len(churn) - len(faults), faults)
 
 
 def check_alerts(differences, scored, alerts):
@@ -362,10 +394,12 @@ def main():
     journal = ((partition, offset, entry) for partition, offset, entry in outputs["journal"])
     check_journal(differences, expected.offsets, journal)
     check_scores(differences, expected.scored, [score for _, _, score in outputs["scores"]])
+    facts = [fact for _, _, fact in outputs["facts"]]
+    check_churn(differences, expected.ordered, [score for _, _, score in outputs["scores"]], facts)
     check_alerts(differences, expected.scored, [alert for _, _, alert in outputs["alerts"]])
     check_recommendations(differences, expected.applied, [made for _, _, made in outputs["recommendations"]])
     check_dead_letters(differences, expected.bad, letters)
-    check_facts(differences, expected.scored, expected.counts["applied feedback"], [fact for _, _, fact in outputs["facts"]])
+    check_facts(differences, expected.scored, expected.counts["applied feedback"], facts)
     if args.totals:
         files = [open(name, newline="") for name in args.totals]
         check_totals(differences, expected.table(), files)

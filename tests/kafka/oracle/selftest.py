@@ -53,7 +53,7 @@ def service(records, good, bad):
                 part = offsets[i:i + 100]
                 step = {"input": topic, "from": offsets[i - 1] + 1 if i else 0, "to": part[-1] + 1}
                 journal.append((partition, len(journal), {"steps": [step, {"time_ms": 5}]}))
-    scores, alerts, facts, lists = [], [], [], []
+    scores, churn, alerts, facts, lists, days = [], [], [], [], [], set()
     totals = collections.defaultdict(lambda: dict.fromkeys(reconcile.COLUMNS[1:-2], 0) | {"times": []})
     for (topic, partition, offset), record in good:
         customer = record["customer"]
@@ -63,12 +63,20 @@ def service(records, good, bad):
             amount = sum(line["quantity"] * line["unit_price_minor"] for line in record["lines"])
             source = {"input": topic, "partition": partition, "offset": offset}
             name = f"{len(scores):032x}"
-            scores.append({"id": name, "event_id": record["event_id"], "customer": who, "source": source})
+            score = {"event_id": record["event_id"], "customer": who, "source": source}
+            scores.append({"id": name, "analysis": "anomaly"} | score)
             if len(scores) % 10 == 0:
                 alerts.append({"id": name, "event_id": record["event_id"], "customer": who, "amount_minor": amount})
             facts.append({"content": {"facts": [{"event": len(scores), "risk": 1}]}})
         if customer is None:
             continue
+        day = customer, record["time_ms"] // reconcile.DAY_MS
+        if topic == "purchases" and not record["refund"] and day not in days:
+            days.add(day)
+            moment = {"customer": hash(customer), "time_ms": record["time_ms"]}
+            facts.append({"content": {"facts": [moment | {"is_order": True}, moment | {"is_order": False}]}})
+            churn.append({"id": f"c{len(churn)}", "analysis": "churn"} | score)
+            churn.append({"id": f"s{len(churn)}", "analysis": "churn"} | score | {"event_id": None})
         if topic != "feedback":
             source = {"input": topic, "partition": partition, "offset": offset}
             items = [{"item": "a", "rank": 1}, {"item": "b", "rank": 2}]
@@ -88,7 +96,7 @@ def service(records, good, bad):
     letters = [{"source": dict(zip(("input", "partition", "offset"), place)), "reason": reason} for place, reason in bad.items()]
     known = {name: row for name, row in totals.items() if row["times"]}
     rows = [[name, *(row[c] for c in reconcile.COLUMNS[1:-2]), min(row["times"]), max(row["times"])] for name, row in known.items()]
-    return {"journal": journal, "scores": scores, "alerts": alerts, "recommendations": lists, "facts": facts, "dead-letters": letters, "totals": rows}
+    return {"journal": journal, "scores": scores + churn, "alerts": alerts, "recommendations": lists, "facts": facts, "dead-letters": letters, "totals": rows}
 
 
 def differences_of(records, said):
@@ -98,6 +106,7 @@ def differences_of(records, said):
     found = reconcile.Differences()
     reconcile.check_journal(found, expected.offsets, said["journal"])
     reconcile.check_scores(found, expected.scored, said["scores"])
+    reconcile.check_churn(found, expected.ordered, said["scores"], said["facts"])
     reconcile.check_alerts(found, expected.scored, said["alerts"])
     reconcile.check_recommendations(found, expected.applied, said["recommendations"])
     reconcile.check_dead_letters(found, expected.bad, said["dead-letters"])
@@ -126,10 +135,18 @@ def faults():
             said["totals"][5][i] += 1
         return change
 
+    def moments(said):
+        return [record for record in said["facts"] if "is_order" in record["content"]["facts"][0]]
+
     yield "a lost score", cut("scores", 17)
     yield "a score told twice", double("scores", 17)
     yield "a score of nobody's event", lambda said: said["scores"][3].update(event_id="nobody's")
     yield "a score of another customer", lambda said: said["scores"][3].update(customer="somebody")
+    yield "a churn score of another customer", lambda said: said["scores"][-2].update(customer="somebody")
+    yield "a churn score in silence of nobody", lambda said: said["scores"][-1].update(customer="somebody")
+    yield "a churn score told twice", double("scores", -2)
+    yield "a lost moment", lambda said: moments(said)[-1]["content"].update(facts=[])
+    yield "a moment told twice", lambda said: said["facts"].append(copy.deepcopy(moments(said)[-1]))
     yield "an alert told twice", double("alerts", 2)
     yield "an alert without a score", lambda said: said["alerts"][2].update(event_id="nobody's")
     yield "a list told twice", double("recommendations", 7)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use habitue::analysis::models::Models;
 use habitue::analysis::{MarketOutput, Output};
 use habitue::codec::{self, Decoder};
 use habitue::edge::log::sim::{OwnedRecord, SimLog};
@@ -24,6 +25,8 @@ pub struct Story<'a> {
     pub number: u32,
     pub record_bytes_max: usize,
     pub entries: Vec<(u64, Entry)>,
+    /// Models that every instance began with.
+    pub given: Models,
     inputs: [BTreeMap<u64, OwnedRecord>; 3],
     control: BTreeMap<u64, OwnedRecord>,
     models: Vec<Vec<OwnedRecord>>,
@@ -59,6 +62,7 @@ impl<'a> Story<'a> {
             number,
             record_bytes_max,
             entries: journal.into_iter().map(entry).collect(),
+            given: Models::default(),
             inputs: Input::ALL.map(|input| by_offset(log, input.into(), number)),
             control: by_offset(log, Topic::Control, 0),
             models: (0..super::world::MODELS)
@@ -97,6 +101,7 @@ impl<'a> Story<'a> {
     pub fn apply(&self, partition: &mut Partition, entries: std::ops::Range<usize>, mode: Mode) -> Told {
         let mut told = Told::default();
         let mut epoch = Epoch::new(crate::service::published(), super::world::MODELS, 10_000);
+        epoch.whole = self.given.clone();
         let mut decoders = Input::ALL.map(|input| self.wire.decoder(input));
         for (_, entry) in &self.entries[entries] {
             if mode == Mode::Live {
@@ -131,6 +136,7 @@ impl<'a> Story<'a> {
         let mut made: Vec<Decision> = Vec::new();
         let mut steps = entry.steps.iter().peekable();
         while let Some(step) = steps.next() {
+            output.clear();
             match step {
                 Step::Run { input, from, to } => {
                     for (offset, record) in self.inputs[input.index()].range(*from..*to) {
@@ -140,7 +146,6 @@ impl<'a> Story<'a> {
                             }
                             _ => None,
                         };
-                        output.clear();
                         let undecodable = undecodable.filter(|_| mode == Mode::Follow);
                         self.record(
                             partition,
@@ -155,11 +160,16 @@ impl<'a> Story<'a> {
                         made.append(&mut output.decisions);
                         told.signals.append(&mut output.signals);
                         told.facts.append(&mut output.facts);
+                        output.clear();
                     }
                 }
-                Step::Tick { time_ms } => partition.tick(*time_ms),
-                Step::Idle { input } => partition.set_active(*input, false),
-                Step::Active { input } => partition.set_active(*input, true),
+                Step::Tick { time_ms } => partition.tick(*time_ms, mode, epoch.view(), &mut output),
+                Step::Idle { input } => {
+                    partition.set_active(*input, false, mode, epoch.view(), &mut output);
+                }
+                Step::Active { input } => {
+                    partition.set_active(*input, true, mode, epoch.view(), &mut output);
+                }
                 Step::Control { offset } => {
                     let value = self.control[offset].value.as_ref().unwrap();
                     let Control::Erase { customer } = codec::decode_control(value).unwrap() else {
@@ -176,6 +186,9 @@ impl<'a> Story<'a> {
                     }
                 }
             }
+            made.append(&mut output.decisions);
+            told.signals.append(&mut output.signals);
+            told.facts.append(&mut output.facts);
         }
         assert!(
             mode == Mode::Follow || made.is_empty(),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use habitue::analysis::models::Models;
 use habitue::codec::{SchemaSet, WireForm};
 use habitue::edge::log::sim::SimLog;
 use habitue::edge::log::{Group, LogError};
@@ -153,6 +154,8 @@ pub struct World {
     /// Refusals, which no fault that is simulated may cause.
     pub refused: Vec<String>,
     pub restarts: u64,
+    /// Models that every instance begins with, as if they had been read from before the log.
+    pub given: Models,
 }
 
 impl World {
@@ -177,6 +180,7 @@ impl World {
             dice: Rng::seeded(&[seed, 1]),
             refused: Vec::new(),
             restarts: 0,
+            given: Models::default(),
         }
     }
 
@@ -194,11 +198,13 @@ impl World {
 
     /// What the process of this name stands in; nothing is read yet.
     pub fn environment(&self, name: &str) -> Environment<SimLog> {
+        let mut epoch = Epoch::new(crate::service::published(), MODELS, 10_000);
+        epoch.whole = self.given.clone();
         Environment {
             log: self.log.clone(),
             store: Arc::clone(&self.store) as Arc<dyn SnapshotStore>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            shared: Arc::new(Shared::new(Epoch::new(crate::service::published(), MODELS, 10_000))),
+            shared: Arc::new(Shared::new(epoch)),
             wire: Arc::clone(&self.wire),
             config: Arc::new(ShardConfig { instance: name.to_owned(), ..self.config.clone() }),
             engine: Arc::clone(&self.engine),

@@ -169,7 +169,8 @@ impl<L: Log> CustomerRestore<L> {
     }
 
     fn apply(&mut self, follow: &mut Follow<L>, step: Followed, epoch: &Epoch) -> Result<(), ShardError> {
-        let partition = &mut follow.partition;
+        let (partition, view) = (&mut follow.partition, epoch.view());
+        self.output.clear();
         match step {
             Followed::Record { input, record, undecodable } => {
                 let (key, value) = (record.key.as_deref(), record.value.as_deref());
@@ -180,12 +181,12 @@ impl<L: Log> CustomerRestore<L> {
                     // What was too large then is told by a decision; what was not, is not now.
                     None => decode(&mut self.decoders[input.index()], key, value, usize::MAX),
                 };
-                let view = epoch.view();
-                self.output.clear();
                 partition.record(raw, event, Mode::Follow, view, &mut self.output);
             }
-            Followed::Tick { time_ms } => partition.tick(time_ms),
-            Followed::Active { input, active } => partition.set_active(input, active),
+            Followed::Tick { time_ms } => partition.tick(time_ms, Mode::Follow, view, &mut self.output),
+            Followed::Active { input, active } => {
+                partition.set_active(input, active, Mode::Follow, view, &mut self.output);
+            }
             Followed::Erase { customer } => partition.erase(&customer),
             Followed::Decision(decision) => partition.decide(&decision),
             Followed::Entry(current) => {

@@ -285,12 +285,15 @@ impl<L: Log> Run<L> {
         }
         self.output.clear();
         let mut is_taken = false;
+        let (mode, view) = (self.mode(), self.seen.view());
         match step {
             Followed::Record { input, record, undecodable } => {
                 is_taken = self.record(input, &record, undecodable);
             }
-            Followed::Tick { time_ms } => self.partition.tick(time_ms),
-            Followed::Active { input, active } => self.partition.set_active(input, active),
+            Followed::Tick { time_ms } => self.partition.tick(time_ms, mode, view, &mut self.output),
+            Followed::Active { input, active } => {
+                self.partition.set_active(input, active, mode, view, &mut self.output);
+            }
             Followed::Erase { customer } => self.partition.erase(&customer),
             Followed::Decision(decision) => self.decision(&decision)?,
             Followed::Entry(current) => self.end_entry(&current)?,
