@@ -12,6 +12,7 @@ use super::units;
 pub struct Analysis {
     pub anomaly: Anomaly,
     pub recommend: Recommend,
+    pub churn: Churn,
 }
 
 /// `[analysis.anomaly]`: payments that a fraud desk should look at.
@@ -79,6 +80,34 @@ impl Default for Recommend {
             list_interval: Duration::from_secs(30),
             half_life: Duration::from_secs(60 * 86_400),
             items_max: 100_000,
+        }
+    }
+}
+
+/// `[analysis.churn]`: who will not order again.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Churn {
+    /// Who does not order for so many days has churned. Shapes state. 1 to 730. Default 90.
+    pub horizon_days: u16,
+    /// Customers that churn is learned from: a fair sample, where there are more. Shapes state. 1 000 to 200 000.
+    /// Default 50 000.
+    pub customers_max: u32,
+    /// Order days and looks in silence of those customers that wait until the horizon is over; beyond it the sample
+    /// gives up customers. Shapes state. 1 000 to 5 000 000. Default 200 000.
+    pub moments_max: u32,
+    /// Between two fits of BG/NBD to the sample. Shapes state. 1m to 30d. Default 1h.
+    #[serde(deserialize_with = "units::duration")]
+    pub refit_interval: Duration,
+}
+
+impl Default for Churn {
+    fn default() -> Churn {
+        Churn {
+            horizon_days: 90,
+            customers_max: 50_000,
+            moments_max: 200_000,
+            refit_interval: Duration::from_secs(3_600),
         }
     }
 }
