@@ -68,6 +68,7 @@ fn a_snapshot_and_a_job_of_churn_do_not_pause() {
     // The job is in the snapshot, with the same input.
     let restored = MarketPartition::restore(&Opened::read(&bytes(&partition)).unwrap(), 0, &config).unwrap();
     assert!(bytes(&restored) == bytes(&partition));
-    let inputs = |partition: &MarketPartition| partition.jobs().map(|(_, job)| (job.input)()).collect::<Vec<_>>();
+    let inputs =
+        |partition: &MarketPartition| partition.jobs().map(|(_, job)| (job.input)()).collect::<Vec<_>>();
     assert!(inputs(&restored) == inputs(&partition));
 }

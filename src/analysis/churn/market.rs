@@ -19,6 +19,8 @@ const LEARNED_A_MOMENT: usize = 2;
 const LEARNED_A_TICK: usize = 128;
 /// A model goes out this often at most.
 const PUBLISHED_EVERY_MS: TimeMs = 2_000;
+/// Mean age of CDNOW's customers.
+const TYPICAL_AGE_DAYS: f64 = 229.0;
 /// Labels before logistic regression is believed.
 const LABELS_MIN: u64 = 200;
 /// Labels after which a log loss weighs half in the comparison of the two.
@@ -91,10 +93,10 @@ impl Learning {
         self.learn(LEARNED_A_MOMENT);
     }
 
-    /// Learns what is over, oldest first, customers in order where times are equal. Not before there is a fit: its
-    /// log-odds are a feature.
+    /// Learns what is over, oldest first, customers in order where times are equal.
     fn learn(&mut self, times_max: usize) {
-        let Some(parameters) = self.refit.parameters().copied() else { return };
+        // Before there is a fit the feature of BG/NBD is that of a typical shop.
+        let parameters = self.refit.parameters().copied().unwrap_or(Parameters::typical(TYPICAL_AGE_DAYS));
         for _ in 0..times_max {
             let over = self.sample.take_over();
             if over.is_empty() {

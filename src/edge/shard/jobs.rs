@@ -120,17 +120,16 @@ enum State {
 }
 
 impl Attended {
-    /// Starts those of `awaited` that are not under way, and hands results to `write`, which says whether it has
-    /// taken the record. A result larger than `bytes_max` is refused: no job of ours comes near, the largest has
-    /// 40 bytes.
+    /// Starts those of `awaited` that are not under way. Returns the results that have come, to be written. A result
+    /// larger than `bytes_max` is refused: no job of ours comes near, the largest has 40 bytes.
     pub fn attend(
         &mut self,
         awaited: impl Iterator<Item = (&'static Descriptor, Job)>,
         jobs: &dyn Jobs,
         (now_ms, bytes_max): (TimeMs, usize),
         stats: &mut ShardStats,
-        write: &mut dyn FnMut(&FactRecord) -> bool,
-    ) {
+    ) -> Vec<FactRecord> {
+        let mut results = Vec::new();
         let mut before = std::mem::take(&mut self.0);
         for (descriptor, job) in awaited {
             let (key, name) = ((descriptor.id, job.number), descriptor.name);
@@ -145,11 +144,8 @@ impl Attended {
                     Some(Outcome::Done { result, took }) if result.len() <= bytes_max => {
                         stats.job_seconds.entry(name).or_default().observe(took);
                         let (analysis, job) = key;
-                        match write(&FactRecord::Job { analysis, job, result }) {
-                            true => State::Written { at_ms: now_ms },
-                            // It is done anew, which costs less than to keep every result.
-                            false => continue,
-                        }
+                        results.push(FactRecord::Job { analysis, job, result });
+                        State::Written { at_ms: now_ms }
                     }
                     Some(outcome) => {
                         let died = outcome == Outcome::Died;
@@ -166,6 +162,7 @@ impl Attended {
             };
             self.0.insert(key, state);
         }
+        results
     }
 }
 
@@ -190,28 +187,19 @@ mod tests {
         Job { number, input: Box::new(move || vec![number as u8]) }
     }
 
-    /// Attends until nothing is under way; what was written.
-    fn attend(
-        attended: &mut Attended,
-        jobs: &dyn Jobs,
-        numbers: &[u64],
-        now_ms: TimeMs,
-        takes: bool,
-    ) -> Vec<u64> {
+    /// Attends until nothing is under way; what is to be written.
+    fn attend(attended: &mut Attended, jobs: &dyn Jobs, numbers: &[u64], now_ms: TimeMs) -> Vec<u64> {
         let mut written = Vec::new();
         for _ in 0..2_000 {
             let mut stats = ShardStats::new(Group::Market);
             let awaited = numbers.iter().map(|number| (&PLAIN, job(*number)));
-            attended.attend(awaited, jobs, (now_ms, 10), &mut stats, &mut |record| {
+            for record in attended.attend(awaited, jobs, (now_ms, 10), &mut stats) {
                 let FactRecord::Job { job, result, .. } = record else { panic!("{record:?}") };
-                assert_eq!(result, &vec![*job as u8, b'!']);
-                written.push(*job);
-                takes
-            });
-            let is_quiet = numbers
-                .iter()
-                .all(|n| matches!(attended.0.get(&(PLAIN.id, *n)), Some(State::Written { .. })));
-            if is_quiet || !written.is_empty() && !takes {
+                assert_eq!(result, vec![job as u8, b'!']);
+                written.push(job);
+            }
+            let state = |number: &u64| attended.0.get(&(PLAIN.id, *number));
+            if numbers.iter().all(|number| matches!(state(number), Some(State::Written { .. }))) {
                 break;
             }
             thread::sleep(Duration::from_millis(1));
@@ -223,12 +211,11 @@ mod tests {
     fn a_job_is_run_once_and_again_where_its_result_is_lost() {
         for jobs in [&InlineJobs as &dyn Jobs, &JobThread::default()] {
             let mut attended = Attended::default();
-            assert_eq!(attend(&mut attended, jobs, &[1, 2], 0, true), [1, 2]);
-            assert_eq!(attend(&mut attended, jobs, &[1, 2], LOST_AFTER_MS - 1, true), [0; 0]);
-            assert_eq!(attend(&mut attended, jobs, &[2], LOST_AFTER_MS - 1, true), [0; 0]);
-            assert_eq!(attend(&mut attended, jobs, &[2], LOST_AFTER_MS, true), [2]);
-            assert_eq!(attend(&mut attended, jobs, &[3], 0, false), [3]);
-            assert_eq!(attend(&mut attended, jobs, &[3], 0, true), [3], "what was not taken is done anew");
+            assert_eq!(attend(&mut attended, jobs, &[1, 2], 0), [1, 2]);
+            assert_eq!(attend(&mut attended, jobs, &[1, 2], LOST_AFTER_MS - 1), [0; 0]);
+            assert_eq!(attend(&mut attended, jobs, &[2], LOST_AFTER_MS - 1), [0; 0]);
+            assert_eq!(attend(&mut attended, jobs, &[2], LOST_AFTER_MS), [2]);
+            assert_eq!(attended.0.len(), 1, "what was answered is forgotten");
         }
     }
 
@@ -247,20 +234,20 @@ mod tests {
         let mut failed = false;
         for _ in 0..2_000 {
             let awaited = std::iter::once((&PANICS, job(1)));
-            attended.attend(awaited, &jobs, (0, 10), &mut stats, &mut |record| panic!("{record:?}"));
+            assert_eq!(attended.attend(awaited, &jobs, (0, 10), &mut stats), []);
             failed = matches!(attended.0.get(&(PANICS.id, 1)), Some(State::Failed));
             thread::sleep(Duration::from_millis(1));
         }
         assert!(failed);
         assert_eq!(stats.jobs_started.values().sum::<u64>(), 1);
-        assert_eq!(attend(&mut Attended::default(), &jobs, &[9], 0, true), [9], "others go on");
+        assert_eq!(attend(&mut Attended::default(), &jobs, &[9], 0), [9], "others go on");
     }
 
     #[test]
     fn a_result_that_is_too_large_is_not_written() {
         let (mut attended, mut stats) = (Attended::default(), ShardStats::new(Group::Market));
         let awaited = std::iter::once((&PLAIN, job(1)));
-        attended.attend(awaited, &InlineJobs, (0, 1), &mut stats, &mut |record| panic!("{record:?}"));
+        assert_eq!(attended.attend(awaited, &InlineJobs, (0, 1), &mut stats), []);
         assert!(matches!(attended.0.get(&(PLAIN.id, 1)), Some(State::Failed)));
     }
 }

@@ -1,7 +1,6 @@
 //! The market stage on a log: facts in, rows of shared tables and whole models out, ticks of its own in between.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::Part;
@@ -29,6 +28,8 @@ pub struct MarketState {
     ticked_ms: TimeMs,
     fresh: bool,
     jobs: Attended,
+    /// Of jobs, still to be written: not while records are handed over, when a log may hold its lock.
+    results: VecDeque<FactRecord>,
     /// Whole models that are published and not yet in the batch, in order; where the content of each is to be put.
     outbox: VecDeque<(Whole, Option<Stored>)>,
     /// Wall time from which the store may be asked again.
@@ -46,6 +47,7 @@ impl MarketState {
             ticked_ms: 0,
             fresh: true,
             jobs: Attended::default(),
+            results: VecDeque::new(),
             outbox: VecDeque::new(),
             retry_ms: 0,
         }
@@ -67,6 +69,8 @@ const RETRY_AFTER_MS: TimeMs = 100;
 pub struct MarketStage<L: Log> {
     environment: Environment<L>,
     ticker: L::Appender,
+    /// Some of what was appended may not be written yet.
+    is_unflushed: bool,
     output: MarketOutput,
     models_partitions: u32,
 }
@@ -77,7 +81,8 @@ impl<L: Log> MarketStage<L> {
     pub fn new(environment: Environment<L>) -> Result<MarketStage<L>, LogError> {
         let ticker = environment.log.appender()?;
         let models_partitions = u32::try_from(environment.shared.epoch().models.len()).unwrap_or(1);
-        Ok(MarketStage { environment, ticker, output: MarketOutput::default(), models_partitions })
+        let output = MarketOutput::default();
+        Ok(MarketStage { environment, ticker, is_unflushed: false, output, models_partitions })
     }
 
     fn push_model(&self, record: &ModelRecord, part: &mut Part) {
@@ -115,16 +120,22 @@ impl<L: Log> MarketStage<L> {
             value: Some(self.environment.wire.fact(record)),
             timestamp_ms: self.environment.clock.now_ms(),
         };
+        self.is_unflushed = true;
         self.ticker.append(&record).is_ok()
     }
 
-    /// Starts the jobs that the partition waits for, and writes what they came to.
-    fn attend(&mut self, state: &mut MarketState, stats: &mut ShardStats) {
-        let limits = (self.environment.clock.now_ms(), self.environment.config.entry_bytes_max);
-        let (jobs, number) = (Arc::clone(&self.environment.jobs), state.partition.number());
-        state
-            .jobs
-            .attend(state.partition.jobs(), &*jobs, limits, stats, &mut |record| self.append(number, record));
+    /// Keeps the appender going, without waiting. What it loses is written again: ticks go on, and a job whose result
+    /// does not come is done anew.
+    fn flush(&mut self) {
+        if self.is_unflushed {
+            self.is_unflushed = match self.ticker.flush(Duration::ZERO) {
+                Ok(is_done) => !is_done,
+                Err(error) => {
+                    tracing::debug!(%error, "a tick or a job's result may be lost");
+                    true
+                }
+            };
+        }
     }
 }
 
@@ -198,7 +209,9 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         self.settle(state, part);
         if is_tick {
             state.count_evicted(stats);
-            self.attend(state, stats);
+            let limits = (self.environment.clock.now_ms(), self.environment.config.entry_bytes_max);
+            let awaited = state.partition.jobs();
+            state.results.extend(state.jobs.attend(awaited, &*self.environment.jobs, limits, stats));
         }
     }
 
@@ -226,7 +239,7 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         part.is_held = !state.outbox.is_empty();
     }
 
-    /// Writes the partition's tick. A tick that a former owner writes as well does no harm: a tick is
+    /// Writes results of jobs, and the partition's tick. A tick that a former owner writes as well does no harm: a tick is
     /// input like any other.
     fn quiet(
         &mut self,
@@ -235,6 +248,13 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         _epoch: &Epoch,
         _part: &mut Part,
     ) {
+        self.flush();
+        let number = state.partition.number();
+        while let Some(result) = state.results.front()
+            && self.append(number, result)
+        {
+            state.results.pop_front();
+        }
         let config = &self.environment.config;
         let now_ms = self.environment.clock.now_ms();
         let interval_ms = if state.fresh { config.market_tick_ms } else { config.tick_interval_ms };

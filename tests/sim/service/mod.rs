@@ -98,11 +98,13 @@ fn live_and_churn(seed: u64, rate: f64) -> (World, Vec<Fact>) {
     engine.analysis.churn = churn::Config {
         horizon_days: 3,
         lateness_ms: LATENESS_MS,
-        customers_max: 150,
-        moments_max: 200,
+        customers_max: 200,
+        moments_max: 220,
         refit_interval_ms: 1_000,
     };
-    let shard = ShardConfig { inline_bytes_max: 200, ..shard_config() };
+    // In a third of all lives models are in their records, where only large ones are otherwise.
+    let inline_bytes_max = if has_inline_models(seed) { 512 << 10 } else { 0 };
+    let shard = ShardConfig { inline_bytes_max, ..shard_config() };
     let mut world = born(seed, rate, engine, shard);
     let mut traffic = Traffic::new(seed, PARTITIONS, LATENESS_MS);
     let mut moments = Moments::new(seed, world.log.now_ms());
@@ -111,6 +113,10 @@ fn live_and_churn(seed: u64, rate: f64) -> (World, Vec<Fact>) {
         moments.write(log, MARKET, LATENESS_MS);
     });
     (world, moments.written)
+}
+
+fn has_inline_models(seed: u64) -> bool {
+    seed.is_multiple_of(3)
 }
 
 fn born(seed: u64, rate: f64, engine: engine::Config, shard: ShardConfig) -> World {
@@ -257,7 +263,7 @@ fn whole_models_and_jobs_survive_faults() {
     seeds::each("service::whole_models_and_jobs_survive_faults", 25, |seed| {
         let (mut world, written) = live_and_churn(seed, 0.02);
         let found = check(seed, &mut world, false, written);
-        assert_eq!(found.wholes, found.stored, "each is too large for its record");
+        assert_eq!(found.stored, if has_inline_models(seed) { 0 } else { found.wholes });
         let mut sum = sum.borrow_mut();
         sum.wholes += found.wholes;
         sum.answers += found.answers;
