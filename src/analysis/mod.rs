@@ -9,6 +9,7 @@ pub mod churn;
 pub mod models;
 pub mod recommend;
 pub mod shared;
+pub mod tally;
 pub mod waiting;
 
 use serde::{Deserialize, Serialize};
@@ -17,9 +18,9 @@ use crate::customer::Customer;
 use crate::event::{Event, TimeMs};
 use crate::signal::fact::Fact;
 use crate::signal::journal::Decision;
-use crate::signal::model::Row;
+use crate::signal::model::{Row, Whole};
 use crate::signal::{Signal, Source};
-use models::Models;
+use models::{Compile, Models};
 use shared::Tables;
 
 /// Every analysis there is.
@@ -40,7 +41,14 @@ pub struct Descriptor {
     pub customer: fn(&Config) -> Box<dyn CustomerSide>,
     /// Of a partition of this number.
     pub market: fn(&Config, u32) -> Box<dyn MarketSide>,
+    /// The whole models that its market side publishes, by name.
+    pub models: &'static [(&'static str, Compile)],
+    /// What a job's input comes to: a pure function, run on a thread of its own.
+    pub job: Option<JobFunction>,
 }
+
+/// From a job's input to its result.
+pub type JobFunction = fn(&[u8]) -> Vec<u8>;
 
 /// Settings that shape state, by analysis. Part of a snapshot's identity.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -172,27 +180,64 @@ pub trait CustomerSide: Send {
 /// A section of a snapshot that is still to be written out.
 pub type Frozen = Box<dyn FnOnce() -> Vec<u8> + Send>;
 
-/// What a market partition has to say: only a tick may fill `rows`.
+/// What a market partition has to say: only a tick may fill `rows` and `models`.
 #[derive(Debug, Default)]
 pub struct MarketOutput {
     /// For other market partitions.
     pub facts: Vec<Fact>,
     pub rows: Vec<Row>,
+    /// Their contents inline, whatever their size.
+    pub models: Vec<Whole>,
+    /// For metrics only: the analysis of each job that was answered, and whether anybody waited for it.
+    pub answers: Vec<(&'static str, bool)>,
+}
+
+impl MarketOutput {
+    pub fn clear(&mut self) {
+        self.facts.clear();
+        self.rows.clear();
+        self.models.clear();
+        self.answers.clear();
+    }
+}
+
+/// Work too long for one call: a sample cut at one offset, for the analysis' [`Descriptor::job`].
+pub struct Job {
+    /// Counted by the market side, so that it names the same sample wherever the facts are folded.
+    pub number: u64,
+    /// Written out where the job runs.
+    pub input: Frozen,
 }
 
 /// The side of an analysis that lives in a market partition and folds facts of all customers.
 pub trait MarketSide: Send {
     /// May send facts on to other partitions; publishes nothing.
     fn fold(&mut self, fact: &Fact, output: &mut MarketOutput);
-    /// The only moment to publish.
+    /// The only moment to publish, and to begin to wait for a job.
     fn tick(&mut self, time_ms: TimeMs, output: &mut MarketOutput);
+    /// Every job that is waited for. State: a restored side names the same ones, with the same inputs.
+    fn jobs(&self) -> Vec<Job> {
+        Vec::new()
+    }
+    /// What the job of this number came to. False where nobody waits for it, and then nothing changes.
+    fn answer(&mut self, _job: u64, _result: &[u8]) -> bool {
+        false
+    }
     fn freeze(&self) -> Frozen;
     /// # Errors
     /// When the bytes are not this analysis' section.
     fn restore(&mut self, bytes: &[u8]) -> Result<(), String>;
     fn bytes(&self) -> usize;
-    /// Prequential quality so far, by the names of DESIGN.md 5.
+    /// Prequential quality of what was published so far, by the names of DESIGN.md 5.
     fn quality(&self) -> Quality;
+    /// The same of what stands behind it and beside it: learners and baselines by name.
+    fn learners(&self) -> Vec<(&'static str, Quality)> {
+        Vec::new()
+    }
+    /// What went since the first fact because a cap was reached, by what it was.
+    fn evicted(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 /// Prequential quality of an analysis, on labels that came when they came.
@@ -202,4 +247,7 @@ pub struct Quality {
     pub positives: u64,
     pub auc: Option<f64>,
     pub average_precision: Option<f64>,
+    /// Of what says probabilities: mean log loss in nats, and expected calibration error over ten bins.
+    pub log_loss: Option<f64>,
+    pub ece: Option<f64>,
 }

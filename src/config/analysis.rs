@@ -94,10 +94,29 @@ pub struct Churn {
     /// 667.
     pub medium_permille: u16,
     pub high_permille: u16,
+    /// Who does not order for so many days has churned. Shapes state. 1 to 730. Default 90.
+    pub horizon_days: u16,
+    /// Customers that churn is learned from: a fair sample, where there are more. Shapes state. 1 000 to 200 000.
+    /// Default 50 000.
+    pub customers_max: u32,
+    /// Order days and looks in silence of those customers that wait until the horizon is over; beyond it the sample
+    /// gives up customers. Shapes state. 1 000 to 5 000 000. Default 200 000.
+    pub moments_max: u32,
+    /// Between two fits of BG/NBD to the sample. Shapes state. 1m to 30d. Default 1h.
+    #[serde(deserialize_with = "units::duration")]
+    pub refit_interval: Duration,
 }
 
 impl Default for Churn {
     fn default() -> Churn {
-        Churn { enabled: true, medium_permille: 333, high_permille: 667 }
+        Churn {
+            enabled: true,
+            medium_permille: 333,
+            high_permille: 667,
+            horizon_days: 90,
+            customers_max: 50_000,
+            moments_max: 200_000,
+            refit_interval: Duration::from_secs(3_600),
+        }
     }
 }

@@ -247,8 +247,13 @@ fn ranges(found: &mut Findings, config: &Config) {
     found.duration("analysis.recommend.list_interval", recommend.list_interval, Duration::ZERO, DAY);
     found.duration("analysis.recommend.half_life", recommend.half_life, HOUR, 3650 * DAY);
     found.number("analysis.recommend.items_max", recommend.items_max, 1_000, 10_000_000);
-    found.number("analysis.churn.medium_permille", config.analysis.churn.medium_permille, 0, 1000);
-    found.number("analysis.churn.high_permille", config.analysis.churn.high_permille, 0, 1000);
+    let churn = &config.analysis.churn;
+    found.number("analysis.churn.medium_permille", churn.medium_permille, 0, 1000);
+    found.number("analysis.churn.high_permille", churn.high_permille, 0, 1000);
+    found.number("analysis.churn.horizon_days", churn.horizon_days, 1, 730);
+    found.number("analysis.churn.customers_max", churn.customers_max, 1_000, 200_000);
+    found.number("analysis.churn.moments_max", churn.moments_max, 1_000, 5_000_000);
+    found.duration("analysis.churn.refit_interval", churn.refit_interval, MINUTE, 30 * DAY);
 }
 
 fn relations(found: &mut Findings, config: &Config) {

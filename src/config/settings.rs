@@ -7,6 +7,7 @@ impl Config {
     /// it differs from a partition's journal, the partition is refused.
     pub fn shaping(&self) -> Vec<(&'static str, String)> {
         let (engine, anomaly, recommend) = (&self.engine, &self.analysis.anomaly, &self.analysis.recommend);
+        let churn = &self.analysis.churn;
         vec![
             ("topics.partitions", self.topics.partitions.to_string()),
             ("topics.market_partitions", self.topics.market_partitions().to_string()),
@@ -21,6 +22,10 @@ impl Config {
             ("analysis.anomaly.waiting_payments_max", anomaly.waiting_payments_max.to_string()),
             ("analysis.recommend.half_life", show_duration(recommend.half_life)),
             ("analysis.recommend.items_max", recommend.items_max.to_string()),
+            ("analysis.churn.horizon_days", churn.horizon_days.to_string()),
+            ("analysis.churn.customers_max", churn.customers_max.to_string()),
+            ("analysis.churn.moments_max", churn.moments_max.to_string()),
+            ("analysis.churn.refit_interval", show_duration(churn.refit_interval)),
         ]
     }
 }

@@ -1,4 +1,4 @@
-//! The market stage's partition: facts of all customers in, rows of shared tables out.
+//! The market stage's partition: facts of all customers in, rows of shared tables and whole models out.
 //!
 //! It has one input topic, so offset order is the order and it needs no journal. It publishes only
 //! while a tick record is applied, never at a transaction's boundary, which a replay would not meet.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Config;
 use super::snapshot::{Identity, Opened, Snapshot, SnapshotError};
-use crate::analysis::{MarketOutput, MarketSide, Quality, REGISTRY};
+use crate::analysis::{Descriptor, Job, MarketOutput, MarketSide, Quality, REGISTRY};
 use crate::event::TimeMs;
 use crate::signal::fact::FactRecord;
 
@@ -50,8 +50,19 @@ impl MarketPartition {
                 self.time_ms = self.time_ms.max(*time_ms);
                 self.analyses.iter_mut().for_each(|analysis| analysis.tick(self.time_ms, output));
             }
-            FactRecord::Job { .. } => {}
+            FactRecord::Job { analysis, job, result } => {
+                let mut sides = REGISTRY.iter().zip(&mut self.analyses);
+                if let Some((descriptor, side)) = sides.find(|(descriptor, _)| descriptor.id == *analysis) {
+                    output.answers.push((descriptor.name, side.answer(*job, result)));
+                }
+            }
         }
+    }
+
+    /// Every job that is waited for, with its analysis. To be started while a tick is applied.
+    pub fn jobs(&self) -> impl Iterator<Item = (&'static Descriptor, Job)> + '_ {
+        let sides = REGISTRY.iter().zip(&self.analyses);
+        sides.flat_map(|(descriptor, side)| side.jobs().into_iter().map(move |job| (descriptor, job)))
     }
 
     /// A snapshot as of now, which is facts offset `position`.
@@ -108,6 +119,16 @@ impl MarketPartition {
     /// Prequential quality by analysis.
     pub fn quality(&self) -> Vec<(&'static str, Quality)> {
         REGISTRY.iter().zip(&self.analyses).map(|(d, analysis)| (d.name, analysis.quality())).collect()
+    }
+
+    /// The same of learners and baselines behind each analysis.
+    pub fn learners(&self) -> Vec<(&'static str, Vec<(&'static str, Quality)>)> {
+        REGISTRY.iter().zip(&self.analyses).map(|(d, analysis)| (d.name, analysis.learners())).collect()
+    }
+
+    /// What went because a cap was reached, by what it was.
+    pub fn evicted(&self) -> Vec<(&'static str, u64)> {
+        self.analyses.iter().flat_map(|analysis| analysis.evicted()).collect()
     }
 
     pub fn bytes(&self) -> Vec<(&'static str, usize)> {

@@ -26,7 +26,7 @@ impl<T> HashSample<T> {
 
     /// Puts `value` under `key`, in place of what stood there. False where the key is not of the sample.
     pub fn insert(&mut self, key: u64, value: T) -> bool {
-        let is_in = self.make_room(key);
+        let is_in = self.admit(key).is_some();
         if is_in {
             self.values.insert(hash(key), value);
         }
@@ -35,20 +35,26 @@ impl<T> HashSample<T> {
 
     /// The value under `key`, made by `make` where the key is new; None where it is not of the sample.
     pub fn get_or_insert_with(&mut self, key: u64, make: impl FnOnce() -> T) -> Option<&mut T> {
-        self.make_room(key).then(|| self.values.entry(hash(key)).or_insert_with(make))
+        self.admit(key)?;
+        Some(self.values.entry(hash(key)).or_insert_with(make))
     }
 
-    /// Whether `key` is of the sample, with room for it where it is new.
-    fn make_room(&mut self, key: u64) -> bool {
+    /// Makes room for `key`. None where it is not of the sample; else the value that had to go for it, if one had.
+    pub fn admit(&mut self, key: u64) -> Option<Option<T>> {
         let key = hash(key);
         if self.values.len() < self.capacity || self.values.contains_key(&key) {
-            return true;
+            return Some(None);
         }
         let is_in = self.values.last_key_value().is_some_and(|(largest, _)| key < *largest);
-        if is_in {
-            self.values.pop_last();
-        }
-        is_in
+        is_in.then(|| self.values.pop_last().map(|(_, value)| value))
+    }
+
+    /// Gives up the key that is the first to go, and its place for good: the rest is as fair a sample. None where
+    /// there is none.
+    pub fn shrink(&mut self) -> Option<T> {
+        let (_, value) = self.values.pop_last()?;
+        self.capacity = self.values.len();
+        Some(value)
     }
 
     pub fn get(&self, key: u64) -> Option<&T> {
@@ -126,6 +132,21 @@ mod tests {
             let stored = postcard::to_allocvec(&sample).unwrap();
             prop_assert_eq!(postcard::from_bytes::<HashSample<Vec<usize>>>(&stored).unwrap(), sample);
         }
+    }
+
+    #[test]
+    fn a_shrunk_sample_is_the_one_of_a_smaller_capacity() {
+        let (mut shrunk, mut small) = (HashSample::new(20), HashSample::new(12));
+        for key in 0..1_000_u64 {
+            if key == 500 {
+                (0..8).for_each(|_| assert!(shrunk.shrink().is_some()));
+            }
+            let gone = shrunk.admit(key);
+            shrunk.insert(key, key);
+            assert_eq!(gone.is_some(), shrunk.get(key).is_some());
+            small.insert(key, key);
+        }
+        assert_eq!(shrunk, small);
     }
 
     #[test]

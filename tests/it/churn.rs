@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use habitue::analysis::models::Models;
+use habitue::analysis::models::{About, Models};
 use habitue::analysis::shared::Tables;
 use habitue::analysis::{Output, Published, View, churn};
 use habitue::customer::orders::{DAY_MS, day_of};
@@ -43,7 +43,7 @@ impl Fed {
             bg_nbd: Parameters { r: 1.2, alpha: 15.0, a: 0.8, b: 2.5 },
             logistic: None,
         };
-        models.put(churn::MODEL, 7, Arc::new(model));
+        models.put(churn::MODEL, About { version: 7, time_ms: 0, bytes: 0 }, Arc::new(model));
         let partition = Partition::new(3, Arc::new(Config::default()));
         Fed { partition, tables: Tables::new(0), models, published: Published::default(), offset: 0 }
     }

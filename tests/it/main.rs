@@ -7,6 +7,7 @@ mod conformance;
 mod isolation_forest;
 mod item_to_item;
 mod logistic_regression;
+mod market;
 mod partition;
 mod tabular;
 mod tidy;

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use habitue::analysis::models::About;
 use habitue::edge::log::Group;
 use habitue::edge::metrics::{
     CommitPhase, Kind, Metrics, ModelGauges, Outcome, PROCESS, PartitionGauges, Quality, ShardStats, TABLE,
@@ -35,16 +36,26 @@ fn filled() -> Metrics {
             counts.insert("anomaly", 1);
         }
         stats.evictions.insert("customers", 1);
+        stats.models_published.insert("churn".to_string(), 4);
+        stats.jobs_started.insert("churn", 3);
+        stats.jobs_answered.insert("churn", [1, 2]);
+        stats.job_seconds.entry("churn").or_default().observe(Duration::from_millis(140));
         metrics.merge(&stats);
         metrics.set_partition(stage, 4, gauges());
     }
     metrics.set_models(ModelGauges {
         rows: BTreeMap::from([("entity_risk".to_string(), 12)]),
-        versions: BTreeMap::from([("isolation_forest".to_string(), 3)]),
+        models: BTreeMap::from([(
+            "churn".to_string(),
+            About { version: 3, time_ms: NOW_MS - 5_000, bytes: 2_300 },
+        )]),
         epoch: 9,
+        refused: 1,
     });
-    let quality = Quality { auc: Some(0.91), average_precision: Some(0.4), labels: 77 };
+    let (auc, log_loss) = (Some(0.91), Some(0.5));
+    let quality = Quality { auc, average_precision: Some(0.4), log_loss, ece: Some(0.02), labels: 77 };
     metrics.set_quality("anomaly", quality);
+    metrics.set_learner("churn", "bg_nbd", quality);
     metrics
 }
 
@@ -149,6 +160,7 @@ fn names_follow_the_conventions() {
                 "table",
                 "model",
                 "analysis",
+                "learner",
                 "lane",
                 "source",
                 "result",

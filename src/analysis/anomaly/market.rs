@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Config, ENTITY_RISK};
+use crate::analysis::tally::ranked;
 use crate::analysis::waiting::Waiting;
 use crate::analysis::{Frozen, MarketOutput, MarketSide, Quality};
 use crate::event::TimeMs;
@@ -220,33 +221,12 @@ impl MarketSide for EntityRisk {
     }
 
     fn quality(&self) -> Quality {
-        quality(&self.folded.labelled)
+        ranked(&self.folded.labelled)
     }
 }
 
 fn page_of(name: &str) -> usize {
     (xxh3_64(name.as_bytes()) >> 56) as usize
-}
-
-/// Area under the curve (ties count half) and average precision, from counts by score.
-fn quality(labelled: &[[u64; 2]]) -> Quality {
-    let (negatives, positives) = labelled.iter().fold((0, 0), |(n, p), [of_n, of_p]| (n + of_n, p + of_p));
-    let mut quality = Quality { labels: negatives + positives, positives, ..Quality::default() };
-    if positives == 0 || negatives == 0 {
-        return quality;
-    }
-    let (mut pairs, mut precision, mut n_above, mut p_above) = (0.0, 0.0, 0_u64, 0_u64);
-    for [of_n, of_p] in labelled.iter().rev() {
-        pairs += *of_n as f64 * (p_above as f64 + 0.5 * *of_p as f64);
-        n_above += of_n;
-        p_above += of_p;
-        if *of_p > 0 {
-            precision += *of_p as f64 * p_above as f64 / (p_above + n_above) as f64;
-        }
-    }
-    quality.auc = Some(pairs / (positives as f64 * negatives as f64));
-    quality.average_precision = Some(precision / positives as f64);
-    quality
 }
 
 #[cfg(test)]
@@ -317,7 +297,7 @@ mod tests {
                 }
             })
             .sum();
-        let auc = quality(&labelled).auc.expect("both classes are there");
+        let auc = ranked(&labelled).auc.expect("both classes are there");
         assert!((auc - wins / 8.0).abs() < 1e-12);
     }
 }

@@ -21,6 +21,8 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     version: 2,
     customer: |config| Box::new(customer::Anomaly::new(&config.anomaly)),
     market: |config, _| Box::new(market::EntityRisk::new(&config.anomaly)),
+    models: &[],
+    job: None,
 };
 
 /// The shared table of entity risk; see [`market`] for its numbers.

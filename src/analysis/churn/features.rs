@@ -2,7 +2,7 @@
 
 use super::FEATURES;
 use crate::customer::Customer;
-use crate::customer::orders::{DAY_MS, day_of};
+use crate::customer::orders::DAY_MS;
 use crate::event::TimeMs;
 use crate::learn::bg_nbd::Summary;
 use crate::signal::fact::ChurnMoment;
@@ -80,10 +80,7 @@ pub(super) fn set_timing(moment: &mut ChurnMoment) {
 
 /// What BG/NBD knows of the customer at the moment, in days.
 pub fn summary(moment: &ChurnMoment) -> Summary {
-    let days = |to: u16| f64::from(to.saturating_sub(moment.first_day));
-    // An order that comes late is of a day before the last one.
-    let now = day_of(moment.time_ms).max(moment.last_day);
-    Summary::new(moment.repeats, days(moment.last_day), days(now))
+    super::model::summary(moment.repeats, moment.first_day, moment.last_day, moment.time_ms)
 }
 
 /// Days between two order days, on average; None before the second.

@@ -1,21 +1,27 @@
 //! Churn: how likely a customer is not to order again within the horizon.
 //!
-//! It is asked on the first order of each of a customer's days, and ever more seldom while the customer is silent.
-//! The answer goes out when its band changes.
+//! It is asked on the first order of each of a customer's days, and ever more seldom while the customer is silent:
+//! moments. The answer goes out when its band changes. The moments meet in one market partition, which keeps a fair
+//! sample of customers, fits BG/NBD to it by a job, learns a logistic regression from moments whose horizon is over,
+//! and publishes both as one whole model: see `docs/decisions/0003-churn-learns-from-a-sample.md`.
 
 mod bands;
+mod config;
 mod customer;
 pub mod features;
+mod market;
 pub mod model;
 mod reasons;
+mod refit;
+mod sample;
+#[cfg(test)]
+mod tests;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Descriptor, Frozen, MarketOutput, MarketSide, Quality};
-use crate::event::TimeMs;
-use crate::signal::fact::Fact;
+use super::Descriptor;
+use crate::customer::orders::DAY_MS;
 
 pub use bands::Published;
+pub use config::Config;
 
 pub const DESCRIPTOR: Descriptor = Descriptor {
     id: 3,
@@ -24,7 +30,9 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     memory_bytes_max: 1,
     version: 1,
     customer: |_| Box::new(customer::Churn),
-    market: |_, _| Box::new(Silent),
+    market: |config, _| Box::new(market::Learning::new(&config.churn)),
+    models: &[(MODEL, model::compile)],
+    job: Some(refit::job),
 };
 
 /// The whole model's name.
@@ -32,41 +40,3 @@ pub const MODEL: &str = "churn";
 
 /// Numbers of a moment's features; [`features`] says which.
 pub const FEATURES: usize = 12;
-
-/// Settings that shape state.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    pub horizon_days: u16,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config { horizon_days: 90 }
-    }
-}
-
-/// A market side that does nothing.
-struct Silent;
-
-impl MarketSide for Silent {
-    fn fold(&mut self, _fact: &Fact, _output: &mut MarketOutput) {}
-
-    fn tick(&mut self, _time_ms: TimeMs, _output: &mut MarketOutput) {}
-
-    fn freeze(&self) -> Frozen {
-        Box::new(Vec::new)
-    }
-
-    fn restore(&mut self, _bytes: &[u8]) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn bytes(&self) -> usize {
-        0
-    }
-
-    fn quality(&self) -> Quality {
-        Quality::default()
-    }
-}

@@ -1,7 +1,12 @@
 //! What the market stage publishes of churn.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::models::Form;
+use crate::customer::orders::day_of;
+use crate::event::TimeMs;
 use crate::learn::bg_nbd::{Parameters, Summary};
 use crate::learn::{Classifier, LogisticRegression};
 
@@ -24,6 +29,23 @@ impl Model {
             None => self.bg_nbd.probability_of_no_order(summary, f64::from(self.horizon_days)),
         }
     }
+}
+
+/// The scoring form of a published content. It is the learner itself: 2 KB, of which a form that only scores would
+/// need 1.
+pub(super) fn compile(content: &[u8]) -> Result<Form, String> {
+    let model: Model = postcard::from_bytes(content).map_err(|error| error.to_string())?;
+    if !model.bg_nbd.is_valid() || model.horizon_days == 0 {
+        return Err(format!("{:?} over {} days", model.bg_nbd, model.horizon_days));
+    }
+    Ok(Arc::new(model))
+}
+
+/// BG/NBD's view of a customer at a moment, in whole days: orders count by day.
+pub fn summary(repeats: u32, first_day: u16, last_day: u16, time_ms: TimeMs) -> Summary {
+    let days = |to: u16| f64::from(to.saturating_sub(first_day));
+    // An order that comes late is of a day before the last one.
+    Summary::new(repeats, days(last_day), days(day_of(time_ms).max(last_day)))
 }
 
 /// What logistic regression sees: BG/NBD's log-odds, then the features.

@@ -23,6 +23,8 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     version: 1,
     customer: |_| Box::new(customer::Recommend::default()),
     market: |config, partition| Box::new(market::ItemTables::new(&config.recommend, partition)),
+    models: &[],
+    job: None,
 };
 
 /// The shared table of items, by [`item_key`]: the item's name as text; its prior, then hash and share of each

@@ -18,7 +18,9 @@ use crate::edge::log::sim::{SimConfig, SimLog, SimReader};
 use crate::edge::log::{Group, Log, LogError, Place, Reader};
 use crate::edge::shard::apply::Apply;
 use crate::edge::shard::commit::{Committer, Report};
+use crate::edge::shard::contents::MemoryContents;
 use crate::edge::shard::customer::CustomerStage;
+use crate::edge::shard::jobs::InlineJobs;
 use crate::edge::shard::market::MarketStage;
 use crate::edge::shard::shared::{Epoch, Shared, SharedReader};
 use crate::edge::shard::store::SnapshotStore;
@@ -163,6 +165,8 @@ impl Service {
         let environment = Environment {
             log: log.clone(),
             store: Arc::new(NoSnapshots),
+            contents: Arc::<MemoryContents>::default(),
+            jobs: Arc::new(InlineJobs),
             clock: clock.clone(),
             shared: Arc::clone(&epochs),
             wire: Arc::clone(&wire),
@@ -176,7 +180,12 @@ impl Service {
         let read = topics.into_iter().flat_map(of).chain([(moments, 0)]);
         outputs.assign(&read.collect::<Vec<(Place, u64)>>())?;
         let mut service = Service {
-            shared: SharedReader::new(&log, Arc::clone(&environment.wire), Arc::clone(&epochs))?,
+            shared: SharedReader::new(
+                &log,
+                Arc::clone(&environment.wire),
+                Arc::clone(&environment.contents),
+                Arc::clone(&epochs),
+            )?,
             customer: Side::new(CustomerStage::new(environment.clone(), None), &log)?,
             market: Side::new(MarketStage::new(environment)?, &log)?,
             log,
@@ -284,7 +293,8 @@ impl Service {
         for (_, state) in self.market.apply.live() {
             counts.state_bytes += state.partition.bytes().iter().map(|(_, bytes)| bytes).sum::<usize>();
         }
-        counts.state_bytes += self.epochs.epoch().tables.bytes();
+        let epoch = self.epochs.epoch();
+        counts.state_bytes += epoch.tables.bytes() + epoch.whole.bytes();
         counts
     }
 

@@ -19,8 +19,10 @@ pub fn of(state: &State, now_ms: TimeMs) -> Vec<MetricFamily> {
     let mut families = inputs(&state.customer);
     families.extend(stages(&[&state.customer, &state.market]));
     families.extend(partitions(state, now_ms));
-    families.extend(models(state));
+    families.extend(models(state, now_ms));
+    families.extend(jobs(&state.market));
     families.extend(analyses(state));
+    families.extend(quality(state));
     families
 }
 
@@ -120,21 +122,49 @@ fn seconds_since(then_ms: TimeMs, now_ms: TimeMs) -> f64 {
     now_ms.saturating_sub(then_ms).max(0) as f64 / 1e3
 }
 
-fn models(state: &State) -> Vec<MetricFamily> {
+fn models(state: &State, now_ms: TimeMs) -> Vec<MetricFamily> {
     let mut rows = Family::new(&table::MODEL_ROWS);
     for (table, count) in &state.models.rows {
         rows.gauge(&[table], *count as f64);
     }
     let mut versions = Family::new(&table::MODEL_VERSION);
-    for (model, version) in &state.models.versions {
-        versions.gauge(&[model], *version as f64);
+    let mut age = Family::new(&table::MODEL_AGE);
+    let mut bytes = Family::new(&table::MODEL_BYTES);
+    for (model, about) in &state.models.models {
+        versions.gauge(&[model], about.version as f64);
+        age.gauge(&[model], seconds_since(about.time_ms, now_ms));
+        bytes.gauge(&[model], about.bytes as f64);
     }
+    let mut published = Family::new(&table::MODELS_PUBLISHED);
+    for (model, count) in &state.market.models_published {
+        published.count(&[model], *count);
+    }
+    let mut refused = Family::new(&table::MODELS_REFUSED);
+    refused.count(&[], state.models.refused);
     let mut epoch = Family::new(&table::MODEL_EPOCH);
     epoch.gauge(&[], state.models.epoch as f64);
     let mut build = Family::new(&table::BUILD);
     let commit = state.build.commit.unwrap_or("");
     build.gauge(&[state.build.version, &state.build.librdkafka, commit], 1.0);
-    [rows, versions, epoch, build].map(Family::done).to_vec()
+    [rows, versions, age, bytes, published, refused, epoch, build].map(Family::done).to_vec()
+}
+
+fn jobs(stats: &ShardStats) -> Vec<MetricFamily> {
+    let mut started = Family::new(&table::JOBS_STARTED);
+    for (analysis, count) in &stats.jobs_started {
+        started.count(&[analysis], *count);
+    }
+    let mut answered = Family::new(&table::JOBS_ANSWERED);
+    let mut ignored = Family::new(&table::JOBS_IGNORED);
+    for (analysis, [unawaited, awaited]) in &stats.jobs_answered {
+        answered.count(&[analysis], *awaited);
+        ignored.count(&[analysis], *unawaited);
+    }
+    let mut seconds = Family::new(&table::JOB_SECONDS);
+    for (analysis, took) in &stats.job_seconds {
+        seconds.latency(&[analysis], took);
+    }
+    [started, answered, ignored, seconds].map(Family::done).to_vec()
 }
 
 fn analyses(state: &State) -> Vec<MetricFamily> {
@@ -162,19 +192,31 @@ fn analyses(state: &State) -> Vec<MetricFamily> {
     for (analysis, count) in sum_by_name(&stages, |stats| &stats.decisions) {
         decisions.count(&[analysis], count);
     }
+    [alerts, scores, lists, rated, decisions].map(Family::done).to_vec()
+}
+
+fn quality(state: &State) -> Vec<MetricFamily> {
     let mut auc = Family::new(&table::AUC);
     let mut average_precision = Family::new(&table::AVERAGE_PRECISION);
+    let mut log_loss = Family::new(&table::LOG_LOSS);
+    let mut calibration_error = Family::new(&table::CALIBRATION_ERROR);
     let mut labels = Family::new(&table::LABELS);
     for (analysis, quality) in &state.quality {
-        if let Some(value) = quality.auc {
-            auc.gauge(&[analysis], value);
-        }
-        if let Some(value) = quality.average_precision {
-            average_precision.gauge(&[analysis], value);
-        }
+        auc.gauge_if_known(&[analysis], quality.auc);
+        average_precision.gauge_if_known(&[analysis], quality.average_precision);
+        log_loss.gauge_if_known(&[analysis], quality.log_loss);
+        calibration_error.gauge_if_known(&[analysis], quality.ece);
         labels.count(&[analysis], quality.labels);
     }
-    [alerts, scores, lists, rated, decisions, auc, average_precision, labels].map(Family::done).to_vec()
+    let mut learner_auc = Family::new(&table::LEARNER_AUC);
+    let mut learner_log_loss = Family::new(&table::LEARNER_LOG_LOSS);
+    for ((analysis, learner), quality) in &state.learners {
+        learner_auc.gauge_if_known(&[analysis, learner], quality.auc);
+        learner_log_loss.gauge_if_known(&[analysis, learner], quality.log_loss);
+    }
+    [auc, average_precision, log_loss, calibration_error, learner_auc, learner_log_loss, labels]
+        .map(Family::done)
+        .to_vec()
 }
 
 fn sum_by_name(
@@ -209,6 +251,12 @@ impl Family {
         let mut gauge = Gauge::default();
         gauge.set_value(value);
         self.push(Kind::Gauge, labels, |series| series.set_gauge(gauge));
+    }
+
+    fn gauge_if_known(&mut self, labels: &[&str], value: Option<f64>) {
+        if let Some(value) = value {
+            self.gauge(labels, value);
+        }
     }
 
     fn latency(&mut self, labels: &[&str], latency: &Latency) {

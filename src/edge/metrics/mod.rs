@@ -18,6 +18,7 @@ use prometheus::process_collector::ProcessCollector;
 pub use stats::{CommitPhase, Latency, Outcome, ShardStats};
 pub use table::{Kind, Metric, PROCESS, TABLE, markdown};
 
+use crate::analysis::models::About;
 use crate::analysis::recommend;
 use crate::edge::log::Group;
 use crate::edge::version::Version;
@@ -47,12 +48,15 @@ pub struct PartitionGauges {
 }
 
 /// Prequential quality of one analysis.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Quality {
     /// 0 to 1; none before there is a label of each kind.
     pub auc: Option<f64>,
     /// 0 to 1; none before there is a label of each kind.
     pub average_precision: Option<f64>,
+    /// Nats, and 0 to 1; none where no probability was said.
+    pub log_loss: Option<f64>,
+    pub ece: Option<f64>,
     pub labels: u64,
 }
 
@@ -61,9 +65,11 @@ pub struct Quality {
 pub struct ModelGauges {
     /// Rows by table.
     pub rows: BTreeMap<String, u64>,
-    /// Version by model.
-    pub versions: BTreeMap<String, u64>,
+    /// The version in use, by model.
+    pub models: BTreeMap<String, About>,
     pub epoch: u64,
+    /// Records that could not be used.
+    pub refused: u64,
 }
 
 struct State {
@@ -72,6 +78,8 @@ struct State {
     partitions: BTreeMap<(Group, u32), PartitionGauges>,
     models: ModelGauges,
     quality: BTreeMap<&'static str, Quality>,
+    /// By analysis and learner.
+    learners: BTreeMap<(&'static str, &'static str), Quality>,
     build: Version,
 }
 
@@ -83,6 +91,7 @@ impl Metrics {
             partitions: BTreeMap::new(),
             models: ModelGauges::default(),
             quality: BTreeMap::new(),
+            learners: BTreeMap::new(),
             build,
         };
         Metrics { state: Mutex::new(state), process: ProcessCollector::for_self() }
@@ -112,6 +121,11 @@ impl Metrics {
 
     pub fn set_quality(&self, analysis: &'static str, quality: Quality) {
         self.state().quality.insert(analysis, quality);
+    }
+
+    /// Of a learner or a baseline of the analysis.
+    pub fn set_learner(&self, analysis: &'static str, learner: &'static str, quality: Quality) {
+        self.state().learners.insert((analysis, learner), quality);
     }
 
     /// The text of `/metrics` at the wall time of now.
@@ -157,6 +171,7 @@ fn label_values() -> Vec<(&'static str, String)> {
         ("result", join(&families::RESULTS)),
         ("partition", "the partitions this process owns".to_string()),
         ("analysis", "the analyses that are enabled".to_string()),
+        ("learner", "the learners and baselines of the analysis".to_string()),
         ("section", "the sections of a snapshot".to_string()),
         ("what", "the capped structures".to_string()),
         ("table, model", "the shared tables and models".to_string()),

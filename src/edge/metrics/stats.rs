@@ -43,6 +43,12 @@ pub struct ShardStats {
     pub hits: BTreeMap<&'static str, [u64; 2]>,
     /// Decisions written to the journal, by analysis.
     pub decisions: BTreeMap<&'static str, u64>,
+    /// Versions of whole models published, by model.
+    pub models_published: BTreeMap<String, u64>,
+    /// Jobs started by this shard, by analysis; results applied: nobody waited, somebody did; time of those that it ran.
+    pub jobs_started: BTreeMap<&'static str, u64>,
+    pub jobs_answered: BTreeMap<&'static str, [u64; 2]>,
+    pub job_seconds: BTreeMap<&'static str, Latency>,
     /// Things dropped because a cap was reached, by what was dropped: "customers", "waiting_payments".
     pub evictions: BTreeMap<&'static str, u64>,
 }
@@ -120,6 +126,10 @@ impl ShardStats {
             recommendations: 0,
             hits: BTreeMap::new(),
             decisions: BTreeMap::new(),
+            models_published: BTreeMap::new(),
+            jobs_started: BTreeMap::new(),
+            jobs_answered: BTreeMap::new(),
+            job_seconds: BTreeMap::new(),
             evictions: BTreeMap::new(),
         }
     }
@@ -176,6 +186,14 @@ impl ShardStats {
         add_named(&mut self.scores, &other.scores);
         add_named(&mut self.decisions, &other.decisions);
         add_named(&mut self.evictions, &other.evictions);
+        add_named(&mut self.models_published, &other.models_published);
+        add_named(&mut self.jobs_started, &other.jobs_started);
+        for (analysis, counts) in &other.jobs_answered {
+            add_each(self.jobs_answered.entry(analysis).or_default(), counts);
+        }
+        for (analysis, took) in &other.job_seconds {
+            self.job_seconds.entry(analysis).or_default().add(took);
+        }
     }
 }
 
@@ -185,9 +203,9 @@ fn add_each(mine: &mut [u64], theirs: &[u64]) {
     }
 }
 
-fn add_named(mine: &mut BTreeMap<&'static str, u64>, theirs: &BTreeMap<&'static str, u64>) {
+fn add_named<N: Ord + Clone>(mine: &mut BTreeMap<N, u64>, theirs: &BTreeMap<N, u64>) {
     for (name, count) in theirs {
-        *mine.entry(name).or_default() += count;
+        *mine.entry(name.clone()).or_default() += count;
     }
 }
 

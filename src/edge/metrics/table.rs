@@ -96,6 +96,22 @@ table! {
         "Version of a shared model in use.";
     MODEL_EPOCH: Gauge "model_epoch" "epoch" []
         "Directory of shared tables and models in use; rises with every change.";
+    MODEL_AGE: Gauge "model_age_seconds" "seconds" ["model"]
+        "Wall time less the tick that published the version of a shared model in use.";
+    MODEL_BYTES: Gauge "model_bytes" "bytes" ["model"]
+        "Content of the version of a shared model in use.";
+    MODELS_PUBLISHED: Counter "models_published_total" "versions" ["model"]
+        "Versions of shared models published by the market partitions of this process.";
+    MODELS_REFUSED: Counter "model_records_refused_total" "records" []
+        "Records of models and control that this process could not use.";
+    JOBS_STARTED: Counter "jobs_started_total" "jobs" ["analysis"]
+        "Jobs of the market stage, such as refits, started by this process.";
+    JOBS_ANSWERED: Counter "jobs_answered_total" "results" ["analysis"]
+        "Results of jobs that a market partition waited for.";
+    JOBS_IGNORED: Counter "jobs_ignored_total" "results" ["analysis"]
+        "Results of jobs that nobody waited for any more.";
+    JOB_SECONDS: Histogram "job_duration_seconds" "seconds" ["analysis"]
+        "Time that jobs of this process took.";
     ALERTS: Counter "alerts_total" "alerts" ["analysis", "lane"]
         "Alerts published, in the exact and in the fast lane.";
     SCORES: Counter "scores_total" "scores" ["analysis"]
@@ -110,6 +126,14 @@ table! {
         "Area under the ROC curve of scores made before their labels came.";
     AVERAGE_PRECISION: Gauge "prequential_average_precision_ratio" "ratio" ["analysis"]
         "Average precision of scores made before their labels came.";
+    LOG_LOSS: Gauge "prequential_log_loss_nats" "nats" ["analysis"]
+        "Mean log loss of probabilities said before their labels came.";
+    CALIBRATION_ERROR: Gauge "prequential_calibration_error_ratio" "ratio" ["analysis"]
+        "Expected calibration error, over ten bins, of probabilities said before their labels came.";
+    LEARNER_AUC: Gauge "prequential_learner_auc_ratio" "ratio" ["analysis", "learner"]
+        "Area under the ROC curve of each learner and baseline behind and beside what is published.";
+    LEARNER_LOG_LOSS: Gauge "prequential_learner_log_loss_nats" "nats" ["analysis", "learner"]
+        "Mean log loss of each learner and baseline that says probabilities.";
     LABELS: Counter "prequential_labels_total" "labels" ["analysis"]
         "Labels that the prequential figures rest on.";
     BUILD: Gauge "build_info" "info" ["version", "librdkafka", "commit"]

@@ -115,6 +115,7 @@ mod tests {
     use super::*;
     use crate::codec::{SchemaSet, WireForm};
     use crate::edge::log::sim::{SimConfig, SimLog};
+    use crate::edge::shard::contents::MemoryContents;
 
     /// One start of an instance that wants these settings.
     fn start(log: &SimLog, wanted: &Published, apply: bool) -> Result<Published, ServiceError> {
@@ -123,7 +124,9 @@ mod tests {
         let form = WireForm::ConfluentAvro;
         let wire = Arc::new(Wire::new(schemas, [form; 3], form).expect("they fit"));
         let shared = Arc::new(Shared::new(Epoch::new(Published::default(), 8, 10)));
-        let mut reader = SharedReader::new(log, Arc::clone(&wire), Arc::clone(&shared)).expect("a reader");
+        let contents = Arc::<MemoryContents>::default();
+        let reader = SharedReader::new(log, Arc::clone(&wire), contents, Arc::clone(&shared));
+        let mut reader = reader.expect("a reader");
         read_to_end(&mut reader, &shared, &Stop::default())?;
         agree(log, &wire, (&mut reader, &shared), wanted, apply, 0)?;
         Ok(shared.epoch().published.clone())

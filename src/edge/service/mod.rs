@@ -29,7 +29,9 @@ use crate::edge::log::{Log, LogError};
 use crate::edge::metrics::{Metrics, stage_name};
 use crate::edge::shard::apply::Apply;
 use crate::edge::shard::commit::Committer;
+use crate::edge::shard::contents::Contents;
 use crate::edge::shard::customer::CustomerStage;
+use crate::edge::shard::jobs::JobThread;
 use crate::edge::shard::market::MarketStage;
 use crate::edge::shard::shared::{Shared, SharedReader};
 use crate::edge::shard::store::ObjectSnapshots;
@@ -187,7 +189,9 @@ impl Service {
         patiently(patience, stop, || guards::topics(&log, config))?;
         let models = patiently(patience, stop, || Ok(log.partitions(Topic::Models)?))?.unwrap_or(1);
         let shared = Arc::new(Shared::new(settings::epoch(config, models)));
-        let new_reader = || Ok(SharedReader::new(&log, Arc::clone(&wire), Arc::clone(&shared))?);
+        let contents = Arc::clone(&observed.snapshots) as Arc<dyn Contents>;
+        let new_reader =
+            || Ok(SharedReader::new(&log, Arc::clone(&wire), Arc::clone(&contents), Arc::clone(&shared))?);
         let mut reader = patiently(patience, stop, new_reader)?;
         control::read_to_end(&mut reader, &shared, stop)?;
         if stop.is_set() {
@@ -203,6 +207,8 @@ impl Service {
         let environment = Environment {
             log,
             store: Arc::clone(&observed.snapshots) as _,
+            contents,
+            jobs: Arc::new(JobThread::default()),
             clock: Arc::new(WallClock),
             shared,
             wire,

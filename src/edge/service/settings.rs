@@ -28,7 +28,19 @@ pub fn engine(config: &Config) -> engine::Config {
     fold.analysis.anomaly.waiting_max = anomaly.waiting_payments_max;
     fold.analysis.recommend.half_life_ms = millis(recommend.half_life);
     fold.analysis.recommend.items_max = recommend.items_max;
+    fold.analysis.churn = churn(config);
     fold
+}
+
+fn churn(config: &Config) -> analysis::churn::Config {
+    let churn = &config.analysis.churn;
+    analysis::churn::Config {
+        horizon_days: churn.horizon_days,
+        lateness_ms: millis(config.engine.lateness),
+        customers_max: churn.customers_max,
+        moments_max: churn.moments_max,
+        refit_interval_ms: millis(churn.refit_interval),
+    }
 }
 
 /// The settings that change what is published: what the first instance writes to control.

@@ -10,7 +10,9 @@ use crate::edge::connect::kafka_config;
 use crate::edge::kafka::KafkaLog;
 use crate::edge::log::{Log, LogError};
 use crate::edge::shard::Environment;
+use crate::edge::shard::contents::Contents;
 use crate::edge::shard::customer::verify::{Verified, Verify};
+use crate::edge::shard::jobs::JobThread;
 use crate::edge::shard::shared::{Shared, SharedReader};
 use crate::edge::shard::threads::Stop;
 use crate::signal::Topic;
@@ -37,16 +39,21 @@ pub fn verify(
     let models = patiently(patience, &never, || Ok(log.partitions(Topic::Models)?))?.unwrap_or(1);
     let wire = Arc::new(settings::wire(config)?);
     let shared = Arc::new(Shared::new(settings::epoch(config, models)));
-    let new_reader = || Ok(SharedReader::new(&log, Arc::clone(&wire), Arc::clone(&shared))?);
-    let mut reader = patiently(patience, &never, new_reader)?;
-    control::read_to_end(&mut reader, &shared, &never)?;
-    drop(reader);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
     let runtime =
         runtime.map_err(|error| ServiceError::Failed(format!("the runtime cannot start: {error}")))?;
+    let store = Arc::new(snapshots(config, runtime.handle().clone())?);
+    let contents = Arc::clone(&store) as Arc<dyn Contents>;
+    let new_reader =
+        || Ok(SharedReader::new(&log, Arc::clone(&wire), Arc::clone(&contents), Arc::clone(&shared))?);
+    let mut reader = patiently(patience, &never, new_reader)?;
+    control::read_to_end(&mut reader, &shared, &never)?;
+    drop(reader);
     let environment = Environment {
         log,
-        store: Arc::new(snapshots(config, runtime.handle().clone())?),
+        store,
+        contents,
+        jobs: Arc::new(JobThread::default()),
         clock: Arc::new(WallClock),
         shared,
         wire,

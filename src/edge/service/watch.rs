@@ -20,14 +20,17 @@ use crate::signal::Topic;
 /// Gauges are set this often; probes are told at every call.
 const GAUGED_EVERY: Duration = Duration::from_secs(1);
 
+/// An analysis, and a learner or baseline of it.
+type Of = (&'static str, Option<&'static str>);
+
 /// Where it all goes; one for the process.
 pub struct Observed {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub snapshots: Arc<ObjectSnapshots>,
     pub lags: Lags,
-    /// Of every market partition that was seen, by analysis.
-    quality: Mutex<BTreeMap<(u32, &'static str), analysis::Quality>>,
+    /// Of every market partition that was seen, by analysis and learner; no learner is what was published.
+    quality: Mutex<BTreeMap<(u32, Of), analysis::Quality>>,
 }
 
 impl Observed {
@@ -39,19 +42,23 @@ impl Observed {
     pub fn models(&self, epoch: &Epoch) {
         self.metrics.set_models(ModelGauges {
             rows: epoch.tables.rows_by_table().clone(),
-            versions: BTreeMap::new(),
+            models: epoch.whole.iter().map(|(name, about)| (name.to_owned(), about)).collect(),
             epoch: epoch.control + epoch.models.iter().sum::<u64>(),
+            refused: epoch.unreadable + epoch.refused_rows,
         });
     }
 
     /// One partition's quality; what is shown is the mean over this process' partitions by labels.
-    fn quality(&self, partition: u32, found: Vec<(&'static str, analysis::Quality)>) {
+    fn quality(&self, partition: u32, found: impl Iterator<Item = (Of, analysis::Quality)>) {
         let mut quality = self.quality.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, found) in found {
-            quality.insert((partition, name), found);
-            let of_name: Vec<_> =
-                quality.iter().filter(|((_, of), _)| *of == name).map(|(_, q)| *q).collect();
-            self.metrics.set_quality(name, mean(&of_name));
+        for (of, found) in found {
+            quality.insert((partition, of), found);
+            let parts: Vec<_> =
+                quality.iter().filter(|((_, other), _)| *other == of).map(|(_, q)| *q).collect();
+            match of {
+                (analysis, None) => self.metrics.set_quality(analysis, mean(&parts)),
+                (analysis, Some(learner)) => self.metrics.set_learner(analysis, learner, mean(&parts)),
+            }
         }
     }
 
@@ -70,6 +77,8 @@ fn mean(parts: &[analysis::Quality]) -> Quality {
     Quality {
         auc: weighted(|part| part.auc),
         average_precision: weighted(|part| part.average_precision),
+        log_loss: weighted(|part| part.log_loss),
+        ece: weighted(|part| part.ece),
         labels: parts.iter().map(|part| part.labels).sum(),
     }
 }
@@ -110,7 +119,11 @@ impl Shows for MarketState {
     }
 
     fn gauges(&self, observed: &Observed, partition: u32) -> PartitionGauges {
-        observed.quality(partition, self.partition.quality());
+        let published = self.partition.quality().into_iter().map(|(name, found)| ((name, None), found));
+        let learners = self.partition.learners().into_iter().flat_map(|(name, learners)| {
+            learners.into_iter().map(move |(learner, found)| ((name, Some(learner)), found))
+        });
+        observed.quality(partition, published.chain(learners));
         PartitionGauges { state_bytes: sizes(self.partition.bytes()), ..PartitionGauges::default() }
     }
 }
@@ -211,7 +224,8 @@ mod tests {
 
     #[test]
     fn quality_of_several_partitions_is_weighed_by_labels() {
-        let part = |labels, auc| analysis::Quality { labels, positives: 1, auc, average_precision: None };
+        let part =
+            |labels, auc| analysis::Quality { labels, positives: 1, auc, ..analysis::Quality::default() };
         let found = mean(&[part(10, Some(0.5)), part(30, Some(0.9)), part(5, None)]);
         assert_eq!(found.labels, 45);
         assert!(found.auc.is_some_and(|auc| (auc - 0.8).abs() < 1e-12));

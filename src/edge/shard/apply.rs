@@ -120,6 +120,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         self.bring_back(now_ms)?;
         self.poll(wait, now_ms)?;
         self.quiet();
+        self.settle();
         self.leave(now_ms)?;
         if self.is_due(now_ms) {
             self.seal(now_ms);
@@ -176,7 +177,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
     }
 
     fn poll(&mut self, wait: Duration, now_ms: TimeMs) -> Result<(), ShardError> {
-        if self.is_full() && self.flight.is_some() {
+        if self.is_full() && (self.flight.is_some() || self.is_held()) {
             let since_ms = *self.blocked_since_ms.get_or_insert(now_ms);
             if now_ms - since_ms < PAUSE_AFTER_MS {
                 return Ok(());
@@ -378,8 +379,21 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         bytes >= self.environment.config.batch_bytes_max || self.parts.values().any(|part| part.full)
     }
 
+    fn is_held(&self) -> bool {
+        self.parts.values().any(|part| part.is_held)
+    }
+
+    /// Lets the stage try again what holds a part.
+    fn settle(&mut self) {
+        for (partition, part) in self.parts.iter_mut().filter(|(_, part)| part.is_held) {
+            if let Some(Owned::Live(live)) = self.owned.get_mut(partition) {
+                self.stage.settle(&mut live.state, part);
+            }
+        }
+    }
+
     fn is_due(&self, now_ms: TimeMs) -> bool {
-        if self.flight.is_some() || self.parts.is_empty() {
+        if self.flight.is_some() || self.parts.is_empty() || self.is_held() {
             return false;
         }
         if self.draining || self.leaving.is_some() || self.is_full() {

@@ -26,6 +26,8 @@ pub struct Part {
     pub full: bool,
     /// Holds what others wait for: the batch is due at the transaction interval, not the stage's.
     pub is_urgent: bool,
+    /// Lacks something that must be outside the log first; the batch is not sealed meanwhile.
+    pub is_held: bool,
     /// Wall time at which each record of the part was written to its topic.
     pub written_ms: Vec<TimeMs>,
 }

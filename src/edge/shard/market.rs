@@ -1,9 +1,12 @@
-//! The market stage on a log: facts in, rows of shared tables out, ticks of its own in between.
+//! The market stage on a log: facts in, rows of shared tables and whole models out, ticks of its own in between.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::batch::Part;
+use super::contents;
 use super::cursor::Cursor;
+use super::jobs::Attended;
 use super::shared::Epoch;
 use super::{BEGIN_ANEW, Environment, Restore, Restored, ShardError, Stage};
 use crate::analysis::MarketOutput;
@@ -14,6 +17,7 @@ use crate::engine::snapshot::{Opened, Snapshot};
 use crate::event::TimeMs;
 use crate::signal::Topic;
 use crate::signal::fact::FactRecord;
+use crate::signal::model::{Content, ModelRecord, Stored, Whole};
 
 /// A live market partition.
 pub struct MarketState {
@@ -23,12 +27,50 @@ pub struct MarketState {
     /// Wall time of the last tick written, and whether facts came since.
     ticked_ms: TimeMs,
     fresh: bool,
+    jobs: Attended,
+    /// Of jobs, still to be written: not while records are handed over, when a log may hold its lock.
+    results: VecDeque<FactRecord>,
+    /// Whole models that are published and not yet in the batch, in order; where the content of each is to be put.
+    outbox: VecDeque<(Whole, Option<Stored>)>,
+    /// Wall time from which the store may be asked again.
+    retry_ms: TimeMs,
+    /// What was evicted up to the last tick.
+    evicted: Vec<(&'static str, u64)>,
 }
+
+impl MarketState {
+    fn new(partition: MarketPartition, next: u64) -> MarketState {
+        MarketState {
+            evicted: partition.evicted(),
+            partition,
+            next,
+            ticked_ms: 0,
+            fresh: true,
+            jobs: Attended::default(),
+            results: VecDeque::new(),
+            outbox: VecDeque::new(),
+            retry_ms: 0,
+        }
+    }
+
+    fn count_evicted(&mut self, stats: &mut ShardStats) {
+        let evicted = self.partition.evicted();
+        for ((what, now), (_, before)) in evicted.iter().zip(&self.evicted) {
+            *stats.evictions.entry(what).or_default() += now - before;
+        }
+        self.evicted = evicted;
+    }
+}
+
+/// Between two attempts to put a content.
+const RETRY_AFTER_MS: TimeMs = 100;
 
 /// The market stage of one shard.
 pub struct MarketStage<L: Log> {
     environment: Environment<L>,
     ticker: L::Appender,
+    /// Some of what was appended may not be written yet.
+    is_unflushed: bool,
     output: MarketOutput,
     models_partitions: u32,
 }
@@ -39,7 +81,61 @@ impl<L: Log> MarketStage<L> {
     pub fn new(environment: Environment<L>) -> Result<MarketStage<L>, LogError> {
         let ticker = environment.log.appender()?;
         let models_partitions = u32::try_from(environment.shared.epoch().models.len()).unwrap_or(1);
-        Ok(MarketStage { environment, ticker, output: MarketOutput::default(), models_partitions })
+        let output = MarketOutput::default();
+        Ok(MarketStage { environment, ticker, is_unflushed: false, output, models_partitions })
+    }
+
+    fn push_model(&self, record: &ModelRecord, part: &mut Part) {
+        let key = record.record_key().into_bytes();
+        let partition = super::wire::partition_of_bytes(&key, self.models_partitions);
+        part.push(Outgoing {
+            place: Place::new(Topic::Models, partition),
+            value: Some(self.environment.wire.model(record)),
+            key,
+            timestamp_ms: self.environment.clock.now_ms(),
+        });
+    }
+
+    /// Where the content belongs; None where it fits into its record.
+    fn stored(&self, whole: &Whole, tick: (Place, u64)) -> Option<Stored> {
+        let Content::Inline(bytes) = &whole.content else { return None };
+        let is_large = bytes.len() > self.environment.config.inline_bytes_max;
+        is_large.then(|| contents::stored(&whole.name, whole.version, tick, bytes))
+    }
+
+    fn put(&self, whole: &Whole, stored: Option<&Stored>) -> Result<(), String> {
+        let (Content::Inline(bytes), Some(stored)) = (&whole.content, stored) else { return Ok(()) };
+        self.environment.contents.put(&stored.path, bytes)?;
+        if let Err(reason) = self.environment.contents.prune(&contents::folder(&whole.name), contents::KEPT) {
+            tracing::warn!(model = whole.name, reason, "old contents of a model are still there");
+        }
+        Ok(())
+    }
+
+    /// Adds a record to facts, outside the transaction. Whoever folds it takes it for what it is, twice or not.
+    fn append(&mut self, partition: u32, record: &FactRecord) -> bool {
+        let record = Outgoing {
+            place: Place::new(Topic::Facts, partition),
+            key: Vec::new(),
+            value: Some(self.environment.wire.fact(record)),
+            timestamp_ms: self.environment.clock.now_ms(),
+        };
+        self.is_unflushed = true;
+        self.ticker.append(&record).is_ok()
+    }
+
+    /// Keeps the appender going, without waiting. What it loses is written again: ticks go on, and a job whose result
+    /// does not come is done anew.
+    fn flush(&mut self) {
+        if self.is_unflushed {
+            self.is_unflushed = match self.ticker.flush(Duration::ZERO) {
+                Ok(is_done) => !is_done,
+                Err(error) => {
+                    tracing::debug!(%error, "a tick or a job's result may be lost");
+                    true
+                }
+            };
+        }
     }
 }
 
@@ -91,29 +187,59 @@ impl<L: Log> Stage<L> for MarketStage<L> {
                 return;
             }
         };
-        state.fresh |= matches!(fact, FactRecord::Packed(_));
+        let is_tick = matches!(fact, FactRecord::Tick { .. });
+        state.fresh |= !is_tick;
         let (folded, began) = (state.partition.facts(), Instant::now());
         state.partition.apply(&fact, &mut self.output);
         stats.apply.observe(began.elapsed());
         stats.facts += state.partition.facts() - folded;
         self.output.facts.drain(..).for_each(|fact| part.fact(fact));
-        let now_ms = self.environment.clock.now_ms();
-        part.is_urgent |= !self.output.rows.is_empty();
-        for row in self.output.rows.drain(..) {
-            let key = row.record_key().into_bytes();
-            part.push(Outgoing {
-                place: Place::new(
-                    Topic::Models,
-                    super::wire::partition_of_bytes(&key, self.models_partitions),
-                ),
-                value: Some(self.environment.wire.row(&row)),
-                key,
-                timestamp_ms: now_ms,
-            });
+        for (analysis, is_awaited) in self.output.answers.drain(..) {
+            stats.jobs_answered.entry(analysis).or_default()[usize::from(is_awaited)] += 1;
+        }
+        part.is_urgent |= !self.output.rows.is_empty() || !self.output.models.is_empty();
+        for row in std::mem::take(&mut self.output.rows) {
+            self.push_model(&ModelRecord::Row(row), part);
+        }
+        for whole in std::mem::take(&mut self.output.models) {
+            *stats.models_published.entry(whole.name.clone()).or_default() += 1;
+            let stored = self.stored(&whole, (record.place, record.offset));
+            state.outbox.push_back((whole, stored));
+        }
+        self.settle(state, part);
+        if is_tick {
+            state.count_evicted(stats);
+            let limits = (self.environment.clock.now_ms(), self.environment.config.entry_bytes_max);
+            let awaited = state.partition.jobs();
+            state.results.extend(state.jobs.attend(awaited, &*self.environment.jobs, limits, stats));
         }
     }
 
-    /// Writes the partition's tick. A tick that a former owner writes as well does no harm: a tick is
+    /// Sends published models on, in order; one whose content cannot be put yet holds the batch.
+    fn settle(&mut self, state: &mut MarketState, part: &mut Part) {
+        let now_ms = self.environment.clock.now_ms();
+        while let Some((whole, stored)) = state.outbox.front() {
+            if now_ms < state.retry_ms {
+                break;
+            }
+            if let Err(reason) = self.put(whole, stored.as_ref()) {
+                tracing::warn!(
+                    model = whole.name,
+                    whole.version,
+                    reason,
+                    "a model's content cannot be stored; it is tried again"
+                );
+                state.retry_ms = now_ms + RETRY_AFTER_MS;
+                break;
+            }
+            let Some((whole, stored)) = state.outbox.pop_front() else { break };
+            let content = stored.map_or(whole.content, Content::Stored);
+            self.push_model(&ModelRecord::Whole(Whole { content, ..whole }), part);
+        }
+        part.is_held = !state.outbox.is_empty();
+    }
+
+    /// Writes results of jobs, and the partition's tick. A tick that a former owner writes as well does no harm: a tick is
     /// input like any other.
     fn quiet(
         &mut self,
@@ -123,19 +249,20 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         _part: &mut Part,
         _stats: &mut ShardStats,
     ) {
+        self.flush();
+        let number = state.partition.number();
+        while let Some(result) = state.results.front()
+            && self.append(number, result)
+        {
+            state.results.pop_front();
+        }
         let config = &self.environment.config;
         let now_ms = self.environment.clock.now_ms();
         let interval_ms = if state.fresh { config.market_tick_ms } else { config.tick_interval_ms };
         if now_ms - state.ticked_ms < interval_ms {
             return;
         }
-        let tick = Outgoing {
-            place: Place::new(Topic::Facts, state.partition.number()),
-            key: Vec::new(),
-            value: Some(self.environment.wire.fact(&FactRecord::Tick { time_ms: now_ms })),
-            timestamp_ms: now_ms,
-        };
-        if self.ticker.append(&tick).is_ok() {
+        if self.append(state.partition.number(), &FactRecord::Tick { time_ms: now_ms }) {
             state.ticked_ms = now_ms;
             state.fresh = false;
         }
@@ -252,8 +379,7 @@ impl<L: Log> MarketRestore<L> {
             if let Ok(fact) = self.environment.wire.read_fact(record.value.as_deref().unwrap_or_default()) {
                 follow.partition.apply(&fact, &mut output);
             }
-            output.facts.clear();
-            output.rows.clear();
+            output.clear();
             follow.facts.pop();
         }
         Ok(false)
@@ -278,8 +404,7 @@ impl<L: Log> Restore for MarketRestore<L> {
             return Ok(None);
         }
         let Follow { partition, to, .. } = follow;
-        let state = MarketState { partition, next: to, ticked_ms: 0, fresh: true };
-        Ok(Some(Restored { state, committed: to }))
+        Ok(Some(Restored { state: MarketState::new(partition, to), committed: to }))
     }
 
     fn progress(&self) -> f64 {

@@ -8,8 +8,10 @@
 pub mod apply;
 pub mod batch;
 pub mod commit;
+pub mod contents;
 pub mod cursor;
 pub mod customer;
+pub mod jobs;
 pub mod market;
 pub mod shared;
 pub mod store;
@@ -26,6 +28,8 @@ use crate::engine::snapshot::Snapshot;
 use crate::event::TimeMs;
 use crate::signal::Topic;
 use batch::Part;
+use contents::Contents;
+use jobs::Jobs;
 use shared::{Epoch, Shared};
 use store::SnapshotStore;
 use wire::Wire;
@@ -44,8 +48,10 @@ pub struct ShardConfig {
     pub transaction_interval_ms: TimeMs,
     /// Output of one transaction at most, in bytes.
     pub batch_bytes_max: usize,
-    /// A journal entry and a record of packed facts at most, in bytes.
+    /// A journal entry, a record of packed facts and a job's result at most, in bytes.
     pub entry_bytes_max: usize,
+    /// A whole model's content in its record at most, in bytes; a larger one goes into the object store.
+    pub inline_bytes_max: usize,
     pub snapshot_interval_ms: TimeMs,
     pub snapshot_records: u64,
     /// Snapshots kept per partition.
@@ -72,6 +78,7 @@ impl Default for ShardConfig {
             transaction_interval_ms: 50,
             batch_bytes_max: 4 << 20,
             entry_bytes_max: 512 << 10,
+            inline_bytes_max: 512 << 10,
             snapshot_interval_ms: 30_000,
             snapshot_records: 250_000,
             snapshots_kept: 2,
@@ -90,6 +97,8 @@ impl Default for ShardConfig {
 pub struct Environment<L: Log> {
     pub log: L,
     pub store: Arc<dyn SnapshotStore>,
+    pub contents: Arc<dyn Contents>,
+    pub jobs: Arc<dyn Jobs>,
     pub clock: Arc<dyn Clock>,
     pub shared: Arc<Shared>,
     pub wire: Arc<Wire>,
@@ -102,6 +111,8 @@ impl<L: Log> Clone for Environment<L> {
         Environment {
             log: self.log.clone(),
             store: Arc::clone(&self.store),
+            contents: Arc::clone(&self.contents),
+            jobs: Arc::clone(&self.jobs),
             clock: Arc::clone(&self.clock),
             shared: Arc::clone(&self.shared),
             wire: Arc::clone(&self.wire),
@@ -163,6 +174,8 @@ pub trait Stage<L: Log>: Send {
         part: &mut Part,
         stats: &mut ShardStats,
     );
+    /// A part is held: tries again what holds it.
+    fn settle(&mut self, _state: &mut Self::State, _part: &mut Part) {}
     /// Ends the partition's part of a batch: adds the journal entry, and the offsets to commit.
     fn close(&mut self, state: &mut Self::State, epoch: &Epoch, part: &mut Part);
     /// A snapshot of the state as of the batch just closed.

@@ -1,15 +1,19 @@
 //! What every shard of a process reads: shared tables, settings, erasures. One copy, in epochs.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::contents::{Contents, fetch};
+use super::cursor::OwnedRecord;
 use super::wire::Wire;
-use crate::analysis::models::Models;
+use crate::analysis::models::{About, Models, compile};
 use crate::analysis::shared::Tables;
 use crate::analysis::{Published, View};
 use crate::edge::log::{Log, LogError, Place, Reader, Record};
 use crate::event::Control;
 use crate::signal::Topic;
+use crate::signal::model::{Content, ModelRecord, Row, Whole};
 
 /// Everything shared at one position of `models` and `control`; a batch pins one.
 #[derive(Debug, Clone)]
@@ -32,6 +36,9 @@ pub struct Epoch {
     /// By partition of models: read from a start before this offset, the tables lack versions that were
     /// compacted away; from it on they are what they were. 0 where no gap shows.
     pub whole_from: Vec<u64>,
+    /// Models whose newest record could not be used: their content is gone, damaged or of another build. What
+    /// batches saw of them cannot be known before the next version.
+    pub lost: BTreeSet<String>,
     /// Records that could not be read, and rows refused for want of room.
     pub unreadable: u64,
     pub refused_rows: u64,
@@ -51,6 +58,7 @@ impl Epoch {
             rounds: 0,
             settings: 0,
             whole_from: vec![0; models_partitions as usize],
+            lost: BTreeSet::new(),
             unreadable: 0,
             refused_rows: 0,
         }
@@ -91,19 +99,32 @@ impl Shared {
     }
 }
 
+/// The store that holds a model's content does not answer: the record is to be taken again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotYet(pub String);
+
 /// Reads `models` and `control` from their starts and publishes epochs.
 pub struct SharedReader<L: Log> {
     reader: L::Reader,
     wire: Arc<Wire>,
+    contents: Arc<dyn Contents>,
     shared: Arc<Shared>,
     epoch: Epoch,
     places: Vec<Place>,
+    /// Read and not taken yet: the content of the first cannot be fetched for the moment.
+    waiting: VecDeque<(Place, OwnedRecord)>,
+    refusals: u64,
 }
 
 impl<L: Log> SharedReader<L> {
     /// # Errors
     /// When the log gives no reader or refuses a place.
-    pub fn new(log: &L, wire: Arc<Wire>, shared: Arc<Shared>) -> Result<SharedReader<L>, LogError> {
+    pub fn new(
+        log: &L,
+        wire: Arc<Wire>,
+        contents: Arc<dyn Contents>,
+        shared: Arc<Shared>,
+    ) -> Result<SharedReader<L>, LogError> {
         let epoch = (*shared.epoch()).clone();
         let models = 0..u32::try_from(epoch.models.len()).unwrap_or(0);
         let mut places = vec![Place::new(Topic::Control, 0)];
@@ -114,44 +135,83 @@ impl<L: Log> SharedReader<L> {
             from.push((*place, reader.ends(*place)?.low));
         }
         reader.assign(&from)?;
-        Ok(SharedReader { reader, wire, shared, epoch, places })
+        let (waiting, refusals) = (VecDeque::new(), 0);
+        Ok(SharedReader { reader, wire, contents, shared, epoch, places, waiting, refusals })
     }
 
     /// Reads what has come, waiting up to `wait` for the first, and publishes an epoch when anything
-    /// changed. Returns the number of records read.
+    /// changed. Returns the number of records taken. While a content cannot be fetched nothing behind its record is
+    /// taken: what a batch saw stays a matter of positions.
     ///
     /// # Errors
     /// When the log has an answer other than "not yet".
     pub fn turn(&mut self, wait: Duration) -> Result<usize, LogError> {
         const RECORDS_MAX: usize = 4096;
-        let SharedReader { reader, wire, shared, epoch, places } = self;
-        let mut read = 0;
+        let mut taken = self.take_waiting(wait);
         let mut wait = wait;
-        while read < RECORDS_MAX {
-            let polled = reader.poll(wait, &mut |record| epoch.record(wire, record));
+        while self.waiting.is_empty() && taken < RECORDS_MAX {
+            let SharedReader { reader, wire, contents, epoch, waiting, .. } = self;
+            let polled = reader.poll(wait, &mut |record| {
+                let is_stalled = !waiting.is_empty();
+                if is_stalled || epoch.record(wire, &**contents, record).is_err() {
+                    waiting.push_back((record.place, OwnedRecord::of(record)));
+                }
+            });
             match polled {
                 Ok(0) | Err(LogError::Retry(_)) => break,
-                Ok(records) => read += records,
+                Ok(records) => taken += records - waiting.len(),
                 Err(error) => return Err(error),
             }
             wait = Duration::ZERO;
         }
-        let is_round = places.iter().all(|place| reader.at_end(*place));
-        if read > 0 || is_round {
-            epoch.rounds += u64::from(is_round);
-            shared.publish(epoch.clone());
+        let is_round = self.waiting.is_empty() && self.places.iter().all(|place| self.reader.at_end(*place));
+        if taken > 0 || is_round {
+            self.epoch.rounds += u64::from(is_round);
+            self.shared.publish(self.epoch.clone());
         }
-        Ok(read)
+        Ok(taken)
+    }
+
+    /// Takes what waits, as far as it can be taken now.
+    fn take_waiting(&mut self, wait: Duration) -> usize {
+        let mut taken = 0;
+        while let Some((place, record)) = self.waiting.front() {
+            match self.epoch.record(&self.wire, &*self.contents, record.at(*place)) {
+                Ok(()) => {
+                    self.waiting.pop_front();
+                    self.refusals = 0;
+                    taken += 1;
+                }
+                Err(NotYet(reason)) => {
+                    self.refusals += 1;
+                    if self.refusals.is_power_of_two() {
+                        tracing::warn!(reason, self.refusals, "a model's content cannot be fetched yet");
+                    }
+                    std::thread::sleep(wait);
+                    break;
+                }
+            }
+        }
+        taken
     }
 }
 
 impl Epoch {
     /// Takes the next record of `control`, or of a partition of `models`.
-    pub fn record(&mut self, wire: &Wire, record: Record<'_>) {
+    ///
+    /// # Errors
+    /// When a content cannot be fetched for the moment; nothing has changed then.
+    pub fn record(&mut self, wire: &Wire, contents: &dyn Contents, record: Record<'_>) -> Result<(), NotYet> {
         match record.place.topic {
             Topic::Control => self.control_record(wire, record.offset, record.value),
-            _ => self.model_record(wire, record),
+            _ => self.model_record(wire, contents, record)?,
         }
+        Ok(())
+    }
+
+    /// Whether what batches saw at these positions of models, and from there on, is known.
+    pub fn is_whole_at(&self, models: &[u64]) -> bool {
+        self.lost.is_empty() && models.iter().zip(&self.whole_from).all(|(at, whole_from)| at >= whole_from)
     }
 
     fn control_record(&mut self, wire: &Wire, offset: u64, value: Option<&[u8]>) {
@@ -175,28 +235,73 @@ impl Epoch {
         }
     }
 
-    fn model_record(&mut self, wire: &Wire, record: Record<'_>) {
-        let at = record.place.partition as usize;
-        self.models[at] = self.models[at].max(record.offset + 1);
-        match record.value.map(|value| wire.read_row(value)) {
-            Some(Ok(row)) => {
-                // A version is one more than the last, or 1 where a row that was forgotten begins again.
-                let last = self.tables.row(&row.table, &row.key).map_or(0, |row| row.version);
-                if row.version > 1 && row.version != last + 1 {
-                    self.whole_from[at] = record.offset + 1;
-                }
-                self.refused_rows += u64::from(!self.tables.put(row));
-            }
+    fn model_record(
+        &mut self,
+        wire: &Wire,
+        contents: &dyn Contents,
+        record: Record<'_>,
+    ) -> Result<(), NotYet> {
+        let place = (record.place.partition as usize, record.offset);
+        match record.value.map(|value| wire.read_model(value)) {
+            Some(Ok(ModelRecord::Row(row))) => self.row(row, place),
+            Some(Ok(ModelRecord::Whole(whole))) => self.whole_model(whole, contents, place)?,
             Some(Err(reason)) => {
                 self.unreadable += 1;
                 tracing::warn!(offset = record.offset, reason, "a model record is ignored");
             }
             None => {
-                let key = record.key.and_then(|key| std::str::from_utf8(key).ok());
-                if let Some((table, key)) = key.and_then(|key| key.split_once('/')) {
-                    self.tables.remove(table, key);
+                let key = record.key.and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default();
+                match key.split_once('/') {
+                    Some((table, key)) => self.tables.remove(table, key),
+                    None => self.whole.remove(key),
                 }
             }
+        }
+        let (at, offset) = place;
+        self.models[at] = self.models[at].max(offset + 1);
+        Ok(())
+    }
+
+    fn row(&mut self, row: Row, place: (usize, u64)) {
+        let last = self.tables.row(&row.table, &row.key).map_or(0, |row| row.version);
+        self.look_for_gap(row.version, last, place);
+        self.refused_rows += u64::from(!self.tables.put(row));
+    }
+
+    fn whole_model(
+        &mut self,
+        whole: Whole,
+        contents: &dyn Contents,
+        place: (usize, u64),
+    ) -> Result<(), NotYet> {
+        let Whole { name, version, time_ms, content } = whole;
+        let bytes = match content {
+            Content::Inline(bytes) => Ok(bytes),
+            Content::Stored(stored) => fetch(contents, &stored).map_err(NotYet)?,
+        };
+        let compiled = bytes.and_then(|bytes| Ok((compile(&name, &bytes)?, bytes.len())));
+        match compiled {
+            Ok((form, bytes)) => {
+                let last = self.whole.about(&name).map_or(0, |about| about.version);
+                self.look_for_gap(version, last, place);
+                if self.lost.remove(&name) {
+                    self.whole_from[place.0] = place.1 + 1;
+                }
+                self.whole.put(&name, About { version, time_ms, bytes }, form);
+            }
+            Err(reason) => {
+                self.unreadable += 1;
+                tracing::warn!(model = name, version, reason, "a model cannot be used; the one before stays");
+                self.lost.insert(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// A version is one more than the last, or 1 where what was forgotten begins again.
+    fn look_for_gap(&mut self, version: u64, last: u64, (at, offset): (usize, u64)) {
+        if version > 1 && version != last + 1 {
+            self.whole_from[at] = offset + 1;
         }
     }
 }

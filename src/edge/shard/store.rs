@@ -87,6 +87,15 @@ impl ObjectSnapshots {
         self.state.lock().newest_ms.get(&(stage.to_owned(), partition)).copied()
     }
 
+    pub(super) fn store(&self) -> &dyn ObjectStore {
+        &*self.store
+    }
+
+    /// Waits for the store; not from inside the runtime.
+    pub(super) fn block_on<T>(&self, asked: impl Future<Output = T>) -> T {
+        self.runtime.block_on(asked)
+    }
+
     async fn write(store: Arc<dyn ObjectStore>, kept: usize, snapshot: Snapshot) -> Result<(), String> {
         let identity = snapshot.identity.clone();
         let (bytes, state_hash) = snapshot.encode();

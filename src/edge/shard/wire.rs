@@ -6,7 +6,7 @@ use crate::event::{Control, Input};
 use crate::signal::Signal;
 use crate::signal::fact::FactRecord;
 use crate::signal::journal::Entry;
-use crate::signal::model::Row;
+use crate::signal::model::ModelRecord;
 
 /// Schemas and forms, checked when made.
 #[derive(Debug)]
@@ -66,15 +66,15 @@ impl Wire {
         codec::decode_journal(value).map_err(|error| error.to_string())
     }
 
-    pub fn row(&self, row: &Row) -> Vec<u8> {
+    pub fn model(&self, record: &ModelRecord) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
-        codec::encode_model(row, &mut out);
+        codec::encode_model(record, &mut out);
         out
     }
 
     /// # Errors
     /// What is wrong with the bytes.
-    pub fn read_row(&self, value: &[u8]) -> Result<Row, String> {
+    pub fn read_model(&self, value: &[u8]) -> Result<ModelRecord, String> {
         codec::decode_model(value).map_err(|error| error.to_string())
     }
 

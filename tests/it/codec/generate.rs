@@ -7,7 +7,7 @@ use habitue::event::{
 };
 use habitue::signal::fact::{ChurnMoment, Fact, FactRecord};
 use habitue::signal::journal::{Decision, Entry, Positions, Step};
-use habitue::signal::model::Row;
+use habitue::signal::model::{Content, ModelRecord, Row, Stored, Whole};
 use habitue::signal::{
     Alert, DeadLetter, Reason, Recommendation, RecommendedItem, Score, Signal, SignalId, Source,
 };
@@ -312,6 +312,22 @@ pub fn row() -> impl Strategy<Value = Row> {
     (words(), words(), any::<u64>(), time(), vec(number(), 0..9), words()).prop_map(
         |(table, key, version, time_ms, numbers, text)| Row { table, key, version, time_ms, numbers, text },
     )
+}
+
+pub fn model() -> impl Strategy<Value = ModelRecord> {
+    prop_oneof![row().prop_map(ModelRecord::Row), whole().prop_map(ModelRecord::Whole)]
+}
+
+fn whole() -> impl Strategy<Value = Whole> {
+    let stored = (words(), any::<u64>(), any::<u64>())
+        .prop_map(|(path, length, checksum)| Content::Stored(Stored { path, length, checksum }));
+    let content = prop_oneof![vec(any::<u8>(), 0..100).prop_map(Content::Inline), stored];
+    (words(), any::<u64>(), time(), content).prop_map(|(name, version, time_ms, content)| Whole {
+        name,
+        version,
+        time_ms,
+        content,
+    })
 }
 
 pub fn control() -> impl Strategy<Value = Control> {

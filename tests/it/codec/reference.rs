@@ -7,7 +7,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use habitue::event::{Control, Engagement, Event, Feedback, Purchase, Verdict};
 use habitue::signal::fact::{Fact, FactRecord};
 use habitue::signal::journal::{Decision, Entry, Step};
-use habitue::signal::model::Row;
+use habitue::signal::model::{Content, ModelRecord, Row, Whole};
 use habitue::signal::{Alert, DeadLetter, Reason, Recommendation, Score, Signal, Source};
 
 /// The current schema of that file in `schemas/`.
@@ -384,7 +384,34 @@ fn fact(fact: &Fact) -> Value {
     }
 }
 
-pub fn row(row: &Row) -> Value {
+pub fn model(model: &ModelRecord) -> Value {
+    match model {
+        ModelRecord::Row(of) => branch(0, row(of)),
+        ModelRecord::Whole(of) => branch(1, whole(of)),
+    }
+}
+
+fn whole(whole: &Whole) -> Value {
+    let content = match &whole.content {
+        Content::Inline(bytes) => branch(0, Value::Bytes(bytes.clone())),
+        Content::Stored(stored) => branch(
+            1,
+            record([
+                ("path", string(&stored.path)),
+                ("length", bits(stored.length)),
+                ("checksum", bits(stored.checksum)),
+            ]),
+        ),
+    };
+    record([
+        ("name", string(&whole.name)),
+        ("version", bits(whole.version)),
+        ("time_ms", Value::TimestampMillis(whole.time_ms)),
+        ("content", content),
+    ])
+}
+
+fn row(row: &Row) -> Value {
     record([
         ("table", string(&row.table)),
         ("key", string(&row.key)),

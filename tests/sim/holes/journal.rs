@@ -9,7 +9,7 @@ use habitue::engine;
 use habitue::event::{Event, Input, item_hash};
 use habitue::signal::Topic;
 use habitue::signal::journal::{Decision, Entry, Step};
-use habitue::signal::model::Row;
+use habitue::signal::model::{ModelRecord, Row};
 
 use super::rig::{Rewrite, Rig};
 use super::shop::{Shop, wire};
@@ -71,7 +71,7 @@ pub fn publish_popular(shop: &Shop) {
 
 fn publish(shop: &Shop, row: &Row) {
     let mut value = Vec::new();
-    codec::encode_model(row, &mut value);
+    codec::encode_model(&ModelRecord::Row(row.clone()), &mut value);
     let (place, key) = (Place::new(Topic::Models, 0), row.record_key());
     shop.log.append_record(place, Some(key.as_bytes()), Some(&value), shop.log.now_ms()).unwrap();
 }

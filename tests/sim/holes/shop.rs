@@ -11,7 +11,9 @@ use habitue::edge::log::sim::{SimConfig, SimLog};
 use habitue::edge::log::{Group, Place};
 use habitue::edge::shard::apply::{Apply, HandOver};
 use habitue::edge::shard::commit::{Committer, Report};
+use habitue::edge::shard::contents::{Contents, MemoryContents};
 use habitue::edge::shard::customer::CustomerStage;
+use habitue::edge::shard::jobs::InlineJobs;
 use habitue::edge::shard::shared::{Epoch, Shared, SharedReader};
 use habitue::edge::shard::store::SnapshotStore;
 use habitue::edge::shard::wire::Wire;
@@ -58,6 +60,7 @@ pub struct Shop {
     pub log: SimLog,
     clock: Arc<SimClock>,
     pub shelf: Arc<Shelf>,
+    contents: Arc<MemoryContents>,
     pub wire: Arc<Wire>,
     pub engine: Arc<engine::Config>,
     pub config: ShardConfig,
@@ -84,6 +87,7 @@ impl Shop {
             clock: Arc::new(SimClock(AtomicI64::new(log.now_ms()))),
             log,
             shelf: Arc::default(),
+            contents: Arc::default(),
             wire: wire(Vec::new()),
             engine: Arc::new(engine::Config {
                 lateness_ms: 2_000,
@@ -108,8 +112,14 @@ impl Shop {
         Environment {
             log: rig,
             store: Arc::clone(&self.shelf) as Arc<dyn SnapshotStore>,
+            contents: Arc::clone(&self.contents) as Arc<dyn Contents>,
+            jobs: Arc::new(InlineJobs),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            shared: Arc::new(Shared::new(Epoch::new(crate::service::published(), MODELS, 10_000))),
+            shared: Arc::new(Shared::new(Epoch::new(
+                habitue::analysis::Published::default(),
+                MODELS,
+                10_000,
+            ))),
             wire: Arc::clone(&self.wire),
             config: Arc::new(ShardConfig { instance: name.to_owned(), ..self.config.clone() }),
             engine: Arc::clone(&self.engine),
@@ -119,7 +129,9 @@ impl Shop {
     pub fn start(&self, name: &str, rig: Rig) -> Process {
         let environment = self.environment(name, rig.clone());
         let shared = Arc::clone(&environment.shared);
-        let reader = SharedReader::new(&rig, Arc::clone(&self.wire), shared).unwrap();
+        let reader =
+            SharedReader::new(&rig, Arc::clone(&self.wire), Arc::clone(&environment.contents), shared)
+                .unwrap();
         let committer =
             Committer::new(rig.clone(), Group::Customer, name.into(), Box::new(|| Duration::ZERO));
         let apply = Apply::new(CustomerStage::new(environment, None), false).unwrap();
@@ -219,7 +231,8 @@ impl Shop {
     }
 
     pub fn story(&self) -> Story<'_> {
-        Story::read(&self.log, &self.wire, &self.engine, 0, self.config.record_bytes_max)
+        let read = (&self.log, &*self.wire, &*self.contents as &dyn Contents);
+        Story::read(read, &self.engine, 0, self.config.record_bytes_max)
     }
 
     /// Whether every record of partition 0 is in the journal exactly once, and every signal is what a live

@@ -7,6 +7,7 @@ use habitue::edge::log::{Group, Place};
 use habitue::edge::shard::customer::verify::{Outcome, Verified};
 use habitue::event::{Control, Event};
 use habitue::signal::journal::{Decision, Entry, Step};
+use habitue::signal::model::{ModelRecord, Row};
 use habitue::signal::{Signal, Topic};
 
 use super::journal::{entries, publish_popular, publish_risk};
@@ -138,6 +139,15 @@ fn an_altered_decision_is_found() {
     assert!(offset == 0 && what.contains("the state's hash is"), "{offset}: {what}");
 }
 
+/// The row in the value, changed.
+fn altered(value: &[u8], change: impl Fn(&mut Row)) -> Vec<u8> {
+    let ModelRecord::Row(mut row) = codec::decode_model(value).unwrap() else { panic!("no row") };
+    change(&mut row);
+    let mut changed = Vec::new();
+    codec::encode_model(&ModelRecord::Row(row), &mut changed);
+    changed
+}
+
 /// The one row that made the payment at its terminal suspicious, and the one setting that publishes scores.
 #[test]
 fn an_altered_row_or_setting_is_found() {
@@ -149,11 +159,7 @@ fn an_altered_row_or_setting_is_found() {
             if topic != Topic::Models || offset != first {
                 return value.to_vec();
             }
-            let mut row = codec::decode_model(value).unwrap();
-            row.numbers[0] = 0.011;
-            let mut changed = Vec::new();
-            codec::encode_model(&row, &mut changed);
-            changed
+            altered(value, |row| row.numbers[0] = 0.011)
         }),
     );
     assert!(what.contains("p3"), "{what}");
@@ -188,14 +194,7 @@ fn what_was_compacted_away_is_told() {
     assert!(verified.verified_from > Some(0) && verified.entries > 0 && verified.signals > 0, "{verified:?}");
     // Only the last one counts where the first version is still held.
     let one = Rig::new(&shop.log, None).rewriting(Arc::new(|topic, _, value| {
-        let mut value = value.to_vec();
-        if topic == Topic::Models {
-            let mut row = codec::decode_model(&value).unwrap();
-            row.version = 1;
-            value.clear();
-            codec::encode_model(&row, &mut value);
-        }
-        value
+        if topic == Topic::Models { altered(value, |row| row.version = 1) } else { value.to_vec() }
     }));
     assert!(matches!(of(&shop, one).outcome, Outcome::Differs { .. }), "another version decides otherwise");
 }

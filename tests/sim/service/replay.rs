@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use habitue::analysis::Output;
 use habitue::analysis::models::Models;
-use habitue::analysis::{MarketOutput, Output};
 use habitue::codec::{self, Decoder};
 use habitue::edge::log::sim::{OwnedRecord, SimLog};
-use habitue::edge::log::{Group, Place};
+use habitue::edge::log::{Place, Record};
+use habitue::edge::shard::contents::Contents;
 use habitue::edge::shard::shared::Epoch;
 use habitue::edge::shard::wire::Wire;
 use habitue::engine::snapshot::Opened;
-use habitue::engine::{self, MarketPartition, Mode, Partition, RawRecord};
+use habitue::engine::{self, Mode, Partition, RawRecord};
 use habitue::event::{Control, Event, Input, Reject, Rejected};
-use habitue::signal::fact::{Fact, FactRecord};
+use habitue::signal::fact::Fact;
 use habitue::signal::journal::{Decision, Entry, Step};
 use habitue::signal::{Signal, Source, Topic};
 
@@ -21,6 +22,7 @@ use habitue::signal::{Signal, Source, Topic};
 pub struct Story<'a> {
     pub log: &'a SimLog,
     pub wire: &'a Wire,
+    pub contents: &'a dyn Contents,
     pub engine: &'a Arc<engine::Config>,
     pub number: u32,
     pub record_bytes_max: usize,
@@ -45,9 +47,9 @@ fn by_offset(log: &SimLog, topic: Topic, partition: u32) -> BTreeMap<u64, OwnedR
 }
 
 impl<'a> Story<'a> {
+    /// With the models whose contents are inline, or in `contents`.
     pub fn read(
-        log: &'a SimLog,
-        wire: &'a Wire,
+        (log, wire, contents): (&'a SimLog, &'a Wire, &'a dyn Contents),
         engine: &'a Arc<engine::Config>,
         number: u32,
         record_bytes_max: usize,
@@ -58,6 +60,7 @@ impl<'a> Story<'a> {
         Story {
             log,
             wire,
+            contents,
             engine,
             number,
             record_bytes_max,
@@ -100,7 +103,7 @@ impl<'a> Story<'a> {
     /// said; the decisions made must be the journalled ones.
     pub fn apply(&self, partition: &mut Partition, entries: std::ops::Range<usize>, mode: Mode) -> Told {
         let mut told = Told::default();
-        let mut epoch = Epoch::new(crate::service::published(), super::world::MODELS, 10_000);
+        let mut epoch = Epoch::new(habitue::analysis::Published::default(), super::world::MODELS, 10_000);
         epoch.whole = self.given.clone();
         let mut decoders = Input::ALL.map(|input| self.wire.decoder(input));
         for (_, entry) in &self.entries[entries] {
@@ -116,9 +119,14 @@ impl<'a> Story<'a> {
     fn advance(&self, epoch: &mut Epoch, entry: &Entry) {
         for (at, records) in self.models.iter().enumerate() {
             let until = entry.positions.models.get(at).copied().unwrap_or(0);
-            for record in records.iter().filter(|r| r.offset >= epoch.models[at] && r.offset < until) {
-                assert!(epoch.tables.put(codec::decode_model(record.value.as_ref().unwrap()).unwrap()));
+            let from = epoch.models[at];
+            for record in records.iter().filter(|r| (from..until).contains(&r.offset)) {
+                let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
+                let (key, value) = (record.key.as_deref(), record.value.as_deref());
+                let record = Record { place: record.place, offset, timestamp_ms, key, value };
+                epoch.record(self.wire, self.contents, record).unwrap();
             }
+            assert_eq!((epoch.unreadable, epoch.refused_rows), (0, 0));
             epoch.models[at] = epoch.models[at].max(until);
         }
     }
@@ -307,45 +315,6 @@ pub fn totals_of(partition: &Partition) -> BTreeMap<String, [i64; 6]> {
             (id, [counts[0], counts[1], money[0], money[1], rest[0], rest[1]])
         })
         .collect()
-}
-
-/// Every fact that the customer partitions said is in the facts topic exactly once, and every row of
-/// `models` is what a replay of the facts publishes, in order and to the byte.
-pub fn market_is(log: &SimLog, wire: &Wire, engine: &Arc<engine::Config>, market: u32, told: &[Told]) {
-    let mut said: Vec<String> =
-        told.iter().flat_map(|told| &told.facts).map(|fact| format!("{fact:?}")).collect();
-    let mut rows: Vec<Vec<u8>> = Vec::new();
-    let mut written = Vec::new();
-    for number in 0..market {
-        let mut partition = MarketPartition::new(number, engine);
-        let place = Place::new(Topic::Facts, number);
-        let committed = log.offsets(Group::Market).get(&place).copied().unwrap_or(0);
-        let mut output = MarketOutput::default();
-        for record in log.all_committed(place).unwrap() {
-            let fact = codec::decode_fact(&record.value.unwrap()).unwrap();
-            if let FactRecord::Packed(facts) = &fact {
-                assert!(facts.iter().all(|fact| fact.partition(market) == number), "a fact is misplaced");
-                written.extend(facts.iter().map(|fact| format!("{fact:?}")));
-            }
-            // Ticks go on for ever; what is not committed yet is nobody's yet.
-            if record.offset < committed {
-                partition.apply(&fact, &mut output);
-            }
-        }
-        said.extend(output.facts.iter().map(|fact| format!("{fact:?}")));
-        rows.extend(output.rows.iter().map(|row| wire.row(row)));
-    }
-    said.sort();
-    written.sort();
-    assert_eq!(said.len(), written.len(), "facts said and facts written");
-    assert_eq!(said, written);
-    let models =
-        (0..super::world::MODELS).flat_map(|p| log.all_committed(Place::new(Topic::Models, p)).unwrap());
-    let mut published: Vec<Vec<u8>> = models.map(|record| record.value.unwrap()).collect();
-    published.sort();
-    rows.sort();
-    assert_eq!(published.len(), rows.len(), "rows published and rows of a replay");
-    assert!(published == rows, "a row was published otherwise than in a replay");
 }
 
 /// Invariant 2: a snapshot at any entry, restored and continued, is the uninterrupted run to the byte.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use habitue::analysis::churn;
+use habitue::analysis::models::About;
 use habitue::edge::log::sim::{Faults, SimLog};
 use habitue::learn::bg_nbd::Parameters;
 use habitue::math::rng::Rng;
@@ -25,7 +26,8 @@ fn live(seed: u64, with_model: bool) -> World {
     if with_model {
         let bg_nbd = Parameters { r: 1.5, alpha: 6.0, a: 0.5, b: 1.5 };
         let model = churn::model::Model { horizon_days: 10, bg_nbd, logistic: None };
-        world.given.put(churn::MODEL, 1, Arc::new(model));
+        let about = About { version: 1, time_ms: 0, bytes: 0 };
+        world.given.put(churn::MODEL, about, Arc::new(model));
     }
     let mut traffic = Traffic::new(seed, PARTITIONS, LATENESS_MS);
     let mut chaos = Rng::seeded(&[seed, 5]);
@@ -62,7 +64,7 @@ fn of_silence(told: &[Told]) -> [usize; 2] {
 fn timers_speak_exactly_once() {
     seeds::each("service::silence::timers_speak_exactly_once", 12, |seed| {
         let mut world = live(seed, true);
-        let [moments, scores] = of_silence(&check(seed, &mut world, false));
+        let [moments, scores] = of_silence(&check(seed, &mut world, false, Vec::new()).0);
         assert!(moments > 30 && scores > 5, "{moments} moments and {scores} scores of silence");
     });
 }
@@ -72,7 +74,7 @@ fn timers_speak_exactly_once() {
 fn without_a_model_silence_is_told_and_verified() {
     seeds::each("service::silence::without_a_model_silence_is_told_and_verified", 6, |seed| {
         let mut world = live(seed, false);
-        let [moments, scores] = of_silence(&check(seed, &mut world, false));
+        let [moments, scores] = of_silence(&check(seed, &mut world, false, Vec::new()).0);
         assert!(moments > 30 && scores == 0, "{moments} moments and {scores} scores of silence");
     });
 }

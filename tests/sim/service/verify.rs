@@ -14,7 +14,9 @@ use super::replay::{Story, Told};
 /// What verify mode finds in a partition. The environment's shared epoch must have nothing read yet.
 pub fn verified<L: Log>(environment: Environment<L>, number: u32) -> Verified {
     let (wire, shared) = (Arc::clone(&environment.wire), Arc::clone(&environment.shared));
-    let mut reader = SharedReader::new(&environment.log, wire, Arc::clone(&shared)).unwrap();
+    let mut reader =
+        SharedReader::new(&environment.log, wire, Arc::clone(&environment.contents), Arc::clone(&shared))
+            .unwrap();
     while shared.epoch().rounds == 0 {
         reader.turn(Duration::ZERO).unwrap();
     }

@@ -1,7 +1,7 @@
 //! Instances of the whole service on one simulated log, driven turn by turn from a seed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use habitue::edge::log::sim::SimLog;
 use habitue::edge::log::{Group, LogError};
 use habitue::edge::shard::apply::Apply;
 use habitue::edge::shard::commit::{Committer, Report};
+use habitue::edge::shard::contents::{Contents, MemoryContents};
 use habitue::edge::shard::customer::CustomerStage;
+use habitue::edge::shard::jobs::{Jobs, Outcome, Running, Work};
 use habitue::edge::shard::market::MarketStage;
 use habitue::edge::shard::shared::{Epoch, Shared, SharedReader};
 use habitue::edge::shard::store::SnapshotStore;
@@ -101,6 +103,97 @@ impl SnapshotStore for MemoryStore {
     }
 }
 
+/// Contents of whole models in memory; the store fails to answer as often as the snapshots' does. All versions
+/// are kept, because the oracle looks at all.
+pub struct SimContents {
+    held: MemoryContents,
+    dice: Mutex<Option<(Rng, f64)>>,
+}
+
+impl SimContents {
+    fn like(store: &MemoryStore, seed: u64) -> SimContents {
+        let rate = store.inner.lock().unwrap().dice.as_ref().map(|(_, rate)| *rate);
+        let dice = rate.map(|rate| (Rng::seeded(&[seed, 78]), rate));
+        SimContents { held: MemoryContents::default(), dice: Mutex::new(dice) }
+    }
+
+    pub fn mend(&self) {
+        *self.dice.lock().unwrap() = None;
+    }
+
+    fn answers(&self) -> Result<(), String> {
+        let mut dice = self.dice.lock().unwrap();
+        let fails = dice.as_mut().is_some_and(|(dice, rate)| dice.uniform() < *rate);
+        if fails { Err("the store does not answer".into()) } else { Ok(()) }
+    }
+}
+
+impl Contents for SimContents {
+    /// May do it and say that it did not.
+    fn put(&self, path: &str, bytes: &[u8]) -> Result<(), String> {
+        self.answers()?;
+        self.held.put(path, bytes)?;
+        self.answers()
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Vec<u8>>, String> {
+        self.answers()?;
+        self.held.get(path)
+    }
+
+    fn prune(&self, _folder: &str, _kept: usize) -> Result<(), String> {
+        self.answers()
+    }
+}
+
+/// Jobs of one process, one at a time, done after a while of the log's time. They die with the process.
+struct SimJobs {
+    clock: Arc<SimClock>,
+    dice: Mutex<Rng>,
+    busy: Arc<AtomicBool>,
+}
+
+struct SimJob {
+    clock: Arc<SimClock>,
+    ready_ms: TimeMs,
+    result: Vec<u8>,
+    busy: Arc<AtomicBool>,
+}
+
+impl SimJobs {
+    fn new(seed: u64, clock: &Arc<SimClock>) -> SimJobs {
+        let begun_ms = clock.now_ms().cast_unsigned();
+        let dice = Mutex::new(Rng::seeded(&[seed, 79, begun_ms]));
+        SimJobs { clock: Arc::clone(clock), dice, busy: Arc::default() }
+    }
+}
+
+impl Jobs for SimJobs {
+    fn start(&self, work: Work) -> Option<Box<dyn Running>> {
+        if self.busy.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let ready_ms = self.clock.now_ms() + self.dice.lock().unwrap().below(1_500).cast_signed();
+        let (clock, busy) = (Arc::clone(&self.clock), Arc::clone(&self.busy));
+        Some(Box::new(SimJob { clock, ready_ms, result: work(), busy }))
+    }
+}
+
+impl Running for SimJob {
+    fn poll(&mut self) -> Option<Outcome> {
+        if self.clock.now_ms() < self.ready_ms {
+            return None;
+        }
+        Some(Outcome::Done { result: std::mem::take(&mut self.result), took: Duration::ZERO })
+    }
+}
+
+impl Drop for SimJob {
+    fn drop(&mut self) {
+        self.busy.store(false, Ordering::Relaxed);
+    }
+}
+
 /// One shard: apply and committer, and what is under way between them.
 pub struct Pair<S: Stage<SimLog>> {
     pub apply: Apply<SimLog, S>,
@@ -144,6 +237,8 @@ pub struct World {
     pub log: SimLog,
     clock: Arc<SimClock>,
     pub store: Arc<MemoryStore>,
+    pub contents: Arc<SimContents>,
+    seed: u64,
     pub wire: Arc<Wire>,
     pub engine: Arc<engine::Config>,
     pub config: ShardConfig,
@@ -171,7 +266,9 @@ impl World {
         World {
             clock: Arc::new(SimClock(AtomicI64::new(log.now_ms()))),
             log,
+            contents: Arc::new(SimContents::like(&store, seed)),
             store: Arc::new(store),
+            seed,
             wire: Arc::new(wire),
             engine: Arc::new(engine),
             config,
@@ -198,11 +295,13 @@ impl World {
 
     /// What the process of this name stands in; nothing is read yet.
     pub fn environment(&self, name: &str) -> Environment<SimLog> {
-        let mut epoch = Epoch::new(crate::service::published(), MODELS, 10_000);
+        let mut epoch = Epoch::new(habitue::analysis::Published::default(), MODELS, 10_000);
         epoch.whole = self.given.clone();
         Environment {
             log: self.log.clone(),
             store: Arc::clone(&self.store) as Arc<dyn SnapshotStore>,
+            contents: Arc::clone(&self.contents) as Arc<dyn Contents>,
+            jobs: Arc::new(SimJobs::new(self.seed, &self.clock)),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             shared: Arc::new(Shared::new(epoch)),
             wire: Arc::clone(&self.wire),
@@ -214,7 +313,8 @@ impl World {
     fn boot(&self, name: &str) -> Result<Instance, ShardError> {
         let environment = self.environment(name);
         let shared = Arc::clone(&environment.shared);
-        let reader = SharedReader::new(&self.log, Arc::clone(&self.wire), shared)?;
+        let contents = Arc::clone(&environment.contents);
+        let reader = SharedReader::new(&self.log, Arc::clone(&self.wire), contents, shared)?;
         let market = MarketStage::new(environment.clone())?;
         Ok(Instance {
             customer: Pair::new(CustomerStage::new(environment, None), format!("{name}-customer"))?,

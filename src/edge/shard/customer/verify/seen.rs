@@ -8,8 +8,9 @@ use super::Stop;
 use crate::analysis::View;
 use crate::edge::log::{Log, LogError, Place, Reader};
 use crate::edge::shard::Environment;
+use crate::edge::shard::contents::Contents;
 use crate::edge::shard::cursor::Cursor;
-use crate::edge::shard::shared::Epoch;
+use crate::edge::shard::shared::{Epoch, NotYet};
 use crate::edge::shard::wire::Wire;
 use crate::signal::Topic;
 use crate::signal::journal::Positions;
@@ -22,6 +23,7 @@ pub(super) struct Seen<L: Log> {
     cursors: Vec<(Cursor<L>, u64)>,
     /// Why no entry's view can be had.
     never: Option<String>,
+    contents: Arc<dyn Contents>,
 }
 
 impl<L: Log> Seen<L> {
@@ -38,7 +40,8 @@ impl<L: Log> Seen<L> {
             }
             cursors.push((Cursor::open(&environment.log, place, low)?, 0));
         }
-        Ok(Seen { epoch: all.anew(), all, cursors, never })
+        let contents = Arc::clone(&environment.contents);
+        Ok(Seen { epoch: all.anew(), all, cursors, never, contents })
     }
 
     pub fn view(&self) -> View<'_> {
@@ -47,8 +50,7 @@ impl<L: Log> Seen<L> {
 
     /// Whether what a batch saw at these positions is still there.
     pub fn is_whole_at(&self, positions: &Positions) -> bool {
-        let mut pairs = positions.models.iter().zip(&self.all.whole_from);
-        self.never.is_none() && pairs.all(|(position, whole_from)| position >= whole_from)
+        self.never.is_none() && self.all.is_whole_at(&positions.models)
     }
 
     /// Why not every entry's view can be had.
@@ -56,7 +58,9 @@ impl<L: Log> Seen<L> {
         let is_gone = self.all.whole_from.iter().any(|whole_from| *whole_from > 0);
         let gone =
             || format!("versions in models before offsets {:?} were compacted away", self.all.whole_from);
-        self.never.clone().or_else(|| is_gone.then(gone))
+        let lost = || format!("the newest versions of models {:?} cannot be read", self.all.lost);
+        let lost = (!self.all.lost.is_empty()).then(lost);
+        self.never.clone().or(lost).or_else(|| is_gone.then(gone))
     }
 
     /// Whether the tables are a function of their position.
@@ -80,7 +84,8 @@ impl<L: Log> Seen<L> {
                 continue;
             }
             while let Some(record) = cursor.peek_or_end(wait)?.filter(|record| record.offset < *wanted) {
-                self.epoch.record(wire, record.at(place));
+                let taken = self.epoch.record(wire, &*self.contents, record.at(place));
+                taken.map_err(|NotYet(reason)| LogError::Retry(reason))?;
                 cursor.pop();
             }
             *reached = *wanted;
