@@ -306,6 +306,8 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
                     Err(LogError::Fatal(reason)) => return Err(LogError::Fatal(reason).into()),
                     Err(_) => {}
                 },
+                // The epoch of an open batch may be older than what the partition has seen before: it must not see less.
+                Owned::Restoring(_) if !self.parts.is_empty() => {}
                 Owned::Restoring(slot) => {
                     if let Some(restored) = slot.turn()? {
                         self.go_live(partition, restored, now_ms)?;

@@ -120,6 +120,7 @@ impl<'a> Story<'a> {
         for (at, records) in self.models.iter().enumerate() {
             let until = entry.positions.models.get(at).copied().unwrap_or(0);
             let from = epoch.models[at];
+            assert!(from <= until, "an entry has seen less of models than the one before");
             for record in records.iter().filter(|r| (from..until).contains(&r.offset)) {
                 let (offset, timestamp_ms) = (record.offset, record.timestamp_ms);
                 let (key, value) = (record.key.as_deref(), record.value.as_deref());
