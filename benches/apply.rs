@@ -23,6 +23,10 @@ use habitue::signal::fact::{Fact, FactRecord};
 use habitue::signal::journal::Positions;
 use habitue::signal::{Signal, Source};
 
+/// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EVENTS: usize = 1_000_000;
 const RUNS: usize = 5;
 /// Events between two batches, as at 100 000 events a second and 50 ms.

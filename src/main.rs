@@ -3,6 +3,10 @@
 use std::io::{BufWriter, stdout};
 use std::process::ExitCode;
 
+/// Records are made by one thread and freed by another, a dozen allocations an event.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let mut out = BufWriter::new(stdout().lock());
     ExitCode::from(habitue::edge::cli::run(std::env::args_os(), &mut out).code())
