@@ -305,3 +305,90 @@ impl Epoch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::churn::{MODEL, model::Model};
+    use crate::codec::{SchemaSet, WireForm};
+    use crate::edge::shard::contents::{MemoryContents, stored};
+    use crate::learn::bg_nbd::Parameters;
+
+    /// Does not answer.
+    struct Down;
+
+    impl Contents for Down {
+        fn put(&self, _path: &str, _bytes: &[u8]) -> Result<(), String> {
+            Err("down".into())
+        }
+
+        fn get(&self, _path: &str) -> Result<Option<Vec<u8>>, String> {
+            Err("down".into())
+        }
+
+        fn prune(&self, _folder: &str, _kept: usize) -> Result<(), String> {
+            Err("down".into())
+        }
+    }
+
+    fn wire() -> Wire {
+        let schemas = SchemaSet::new::<&str>([]).expect("the built-in ones are right");
+        Wire::new(schemas, [WireForm::ConfluentAvro; 3], WireForm::ConfluentAvro).expect("they fit")
+    }
+
+    fn content() -> Vec<u8> {
+        let model = Model { horizon_days: 90, bg_nbd: Parameters::typical(200.0), logistic: None };
+        postcard::to_allocvec(&model).expect("plain data")
+    }
+
+    /// Offers the record of this version, at an offset of twice that, of partition 0 of models.
+    fn offer(
+        epoch: &mut Epoch,
+        contents: &dyn Contents,
+        version: u64,
+        content: Content,
+    ) -> Result<(), NotYet> {
+        let whole = Whole { name: MODEL.into(), version, time_ms: 0, content };
+        let (wire, place) = (wire(), Place::new(Topic::Models, 0));
+        let value = wire.model(&ModelRecord::Whole(whole));
+        let (key, value) = (Some(MODEL.as_bytes()), Some(&*value));
+        epoch.record(&wire, contents, Record { place, offset: version * 2, timestamp_ms: 0, key, value })
+    }
+
+    #[test]
+    fn a_content_that_cannot_be_had_is_asked_for_again_or_leaves_the_version_before() {
+        let mut epoch = Epoch::new(Published::default(), 1, 10);
+        let held = MemoryContents::default();
+        let version = |epoch: &Epoch| epoch.whole.get::<Model>(MODEL).map(|(_, version)| version);
+        let pointer = |version| stored(MODEL, version, (Place::new(Topic::Facts, 0), 7), &content());
+        let there = pointer(1);
+        held.put(&there.path, &content()).expect("put");
+        let asked = offer(&mut epoch, &Down, 1, Content::Stored(there.clone()));
+        assert_eq!(asked, Err(NotYet("down".into())));
+        assert_eq!((version(&epoch), epoch.models[0]), (None, 0), "nothing has changed");
+        assert_eq!(offer(&mut epoch, &held, 1, Content::Stored(there)), Ok(()));
+        assert_eq!((version(&epoch), epoch.models[0], epoch.unreadable), (Some(1), 3, 0));
+        assert!(epoch.is_whole_at(&[0]));
+        // Gone, and one that is no model: counted, and the first stays. What batches saw is not known.
+        assert_eq!(offer(&mut epoch, &held, 2, Content::Stored(pointer(2))), Ok(()));
+        assert_eq!(offer(&mut epoch, &held, 3, Content::Inline(b"rubbish".to_vec())), Ok(()));
+        assert_eq!((version(&epoch), epoch.models[0], epoch.unreadable), (Some(1), 7, 2));
+        assert!(!epoch.is_whole_at(&[7]));
+        // From the next one on it is known again.
+        assert_eq!(offer(&mut epoch, &held, 4, Content::Inline(content())), Ok(()));
+        assert_eq!(version(&epoch), Some(4));
+        assert!(!epoch.is_whole_at(&[8]) && epoch.is_whole_at(&[9]));
+        // As is a version after those that were compacted away.
+        assert_eq!(offer(&mut epoch, &held, 8, Content::Inline(content())), Ok(()));
+        assert!(!epoch.is_whole_at(&[16]) && epoch.is_whole_at(&[17]));
+        let gone = Record {
+            place: Place::new(Topic::Models, 0),
+            offset: 20,
+            timestamp_ms: 0,
+            key: Some(MODEL.as_bytes()),
+            value: None,
+        };
+        assert_eq!(epoch.record(&wire(), &held, gone), Ok(()));
+        assert_eq!((version(&epoch), epoch.whole.bytes()), (None, 0));
+    }
+}
