@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Model, row, summary};
+use super::model::{Model, mean, row, summary};
 use super::refit::Refit;
 use super::sample::{Moment, Sample};
 use super::{Config, FEATURES, MODEL};
@@ -32,8 +32,8 @@ struct Learned {
     logistic: LogisticRegression,
     /// Labels learned: returned, churned.
     labels: [u64; 2],
-    /// Decayed sums of the log losses of what each would have said just before it learned the label: BG/NBD's,
-    /// logistic regression's.
+    /// Decayed sums of the log losses of what would have been said just before the label was learned: by BG/NBD, and by
+    /// both together.
     losses: [f64; 2],
     /// What was said when the moment came, against its label; after these three, the baselines.
     published: Tally,
@@ -150,7 +150,7 @@ impl Learned {
     fn learn(&mut self, moment: &Moment, said: &Said, churned: bool) {
         self.tally(moment, churned);
         let fade = libm::exp2(-1.0 / COMPARED_HALF_LIFE);
-        for (sum, p) in self.losses.iter_mut().zip([said.bg_nbd, said.logistic]) {
+        for (sum, p) in self.losses.iter_mut().zip([said.bg_nbd, mean(said.bg_nbd, said.logistic)]) {
             *sum = *sum * fade + log_loss(p, churned);
         }
         let was_better = self.is_better();

@@ -50,20 +50,27 @@ impl<'a> Evidence<'a> {
     pub fn list(&self, n: usize, room: &mut Room) -> Vec<Proposed> {
         self.gather(room);
         let Room { candidates, again } = room;
-        let best = candidates.top(n, |item| self.name(item).is_some());
-        best.iter().map(|scored| self.propose(scored, again)).collect()
+        // Nearly all have a name, so the best are asked first, and all only where one of those has none.
+        let best = candidates.top(n, |_| true);
+        let list: Option<Vec<Proposed>> = best.iter().map(|scored| self.propose(scored, again)).collect();
+        list.unwrap_or_else(|| {
+            let best = candidates.top(n, |item| self.row(item).is_some());
+            best.iter().filter_map(|scored| self.propose(scored, again)).collect()
+        })
     }
 
-    fn propose(&self, scored: &Scored<{ SOURCES.len() }>, again: &[(Bought, f64)]) -> Proposed {
+    /// None for an item without a name.
+    fn propose(&self, scored: &Scored<{ SOURCES.len() }>, again: &[(Bought, f64)]) -> Option<Proposed> {
+        let name = self.name(scored.item)?;
         let weights = &scored.weights;
         let source = (0..SOURCES.len()).max_by(|a, b| weights[*a].total_cmp(&weights[*b])).unwrap_or(0);
         let shown = RecommendedItem {
-            item: self.name(scored.item).unwrap_or_default().to_owned(),
+            item: name.to_owned(),
             score: scored.score,
             source: SOURCES[source].into(),
             reason: self.reason(source, scored.causes[source].into(), again),
         };
-        Proposed { item: scored.item, source, shown }
+        Some(Proposed { item: scored.item, source, shown })
     }
 
     /// What every source says of every item, on one scale.

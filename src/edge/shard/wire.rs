@@ -37,7 +37,9 @@ impl Wire {
     }
 
     pub fn signal(&self, signal: &Signal) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
+        // A list has some 600 bytes, everything else fewer than 256.
+        let is_list = matches!(signal, Signal::Recommendation(_));
+        let mut out = Vec::with_capacity(if is_list { 1_024 } else { 256 });
         codec::encode_signal_as(signal, self.outputs, &mut out);
         out
     }

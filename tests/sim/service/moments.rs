@@ -1,5 +1,6 @@
 //! Churn moments of customers who live a day a second, written to facts beside those of the traffic.
 
+use habitue::analysis::churn;
 use habitue::codec;
 use habitue::edge::log::Place;
 use habitue::edge::log::sim::SimLog;
@@ -45,6 +46,14 @@ impl Moments {
         codec::encode_fact(&FactRecord::Packed(facts.clone()), &mut value);
         log.append_record(place, None, Some(&value), now_ms).unwrap();
         self.written.extend(facts);
+        if self.dice.below(50) == 0 {
+            // Of a job that nobody waits for, as one who was thought dead may write it.
+            let result =
+                FactRecord::Job { analysis: churn::DESCRIPTOR.id, job: u64::MAX, result: vec![1; 9] };
+            value.clear();
+            codec::encode_fact(&result, &mut value);
+            log.append_record(place, None, Some(&value), now_ms).unwrap();
+        }
     }
 
     fn moment(&mut self, time_ms: TimeMs, lateness_ms: TimeMs) -> Fact {
