@@ -3,7 +3,8 @@
 //! `cargo bench --bench apply [-- WORKLOAD [EVENTS]]` prints for each workload the customer stage's events a second
 //! (the median of five), nanoseconds an event there and in the market stage, alerts and lists a thousand events, and
 //! bytes of state a customer. What the market stage publishes is in the shared tables at the next batch; putting it
-//! there is not timed. Each run starts with a warm-up of as many events. Bars: 100 000 a second on `shop` with all
+//! there is not timed. Each run starts with a warm-up of as many events. `-- memory [CUSTOMERS]` applies three events of
+//! `shop` to each of so many customers, and prints the bytes of one by `bytes()` and by the resident set. Bars: 100 000 a second on `shop` with all
 //! analyses, 50 000 on `payments`.
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +19,7 @@ use habitue::codec::{Decoder, SchemaSet, WireForm, built_in, encode_event};
 use habitue::engine::journal::EntryBuilder;
 use habitue::engine::{Config, MarketPartition, Mode, Partition, RawRecord};
 use habitue::event::{Event, Input, TimeMs};
-use habitue::measure::workload::{Arrival, Events, Workload};
+use habitue::measure::workload::{Arrival, Workload};
 use habitue::signal::fact::{Fact, FactRecord};
 use habitue::signal::journal::Positions;
 use habitue::signal::{Signal, Source};
@@ -36,6 +37,11 @@ const SEED: u64 = 1;
 fn main() {
     // Cargo adds --bench.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    if arguments.first().is_some_and(|name| name == "memory") {
+        return memory(
+            arguments.get(1).map_or(1_000_000, |count| count.parse().expect("a number of customers")),
+        );
+    }
     let chosen = arguments.first().map(|name| Workload::of_name(name).expect("shop or payments"));
     let events = arguments.get(1).map_or(EVENTS, |count| count.parse().expect("a number of events"));
     for workload in Workload::ALL.into_iter().filter(|w| chosen.is_none_or(|chosen| chosen == *w)) {
@@ -67,26 +73,42 @@ struct Run {
     state_bytes: usize,
 }
 
+/// What a customer costs, all analyses on: the record by its own count, and everything by the operating system's.
+fn memory(customers: usize) {
+    let mut stage = Stage::new();
+    let (mut decoders, before) = (decoders(), resident_bytes());
+    let events = Workload::Shop.events(SEED).enumerate().map(|(number, mut arrival)| {
+        let customer = format!("customer-{:07}", number % customers);
+        match &mut arrival.event {
+            Event::Purchase(purchase) => purchase.customer = Some(customer.into()),
+            Event::Engagement(engagement) => engagement.customer = customer.into(),
+            Event::Feedback(feedback) => feedback.customer = customer.into(),
+        }
+        arrival
+    });
+    stage.apply(events, &mut decoders, 3 * customers);
+    let of_each = |bytes: usize| bytes as f64 / stage.partition.customers().len() as f64;
+    let (state, market) = (stage.partition.bytes(), stage.market.bytes());
+    let records = state.iter().find(|(name, _)| *name == "customers").map_or(0, |(_, bytes)| *bytes);
+    println!(
+        "{} customers: {:.0} B a record, {:.0} B with all state of the partition; resident {:.0} B, of which the market stage says {:.0} B and the shared tables {:.0} B",
+        stage.partition.customers().len(),
+        of_each(records),
+        of_each(state.iter().map(|(_, bytes)| bytes).sum()),
+        of_each(resident_bytes() - before),
+        of_each(market.iter().map(|(_, bytes)| bytes).sum()),
+        of_each(stage.tables.bytes()),
+    );
+}
+
+/// Of this process.
+fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap() * 4096
+}
+
 fn run(workload: Workload, count: usize) -> Run {
-    let config = Arc::new(Config::default());
-    let mut stage = Stage {
-        partition: Partition::new(0, Arc::clone(&config)),
-        market: MarketPartition::new(0, &config),
-        entry: EntryBuilder::default(),
-        offsets: [0; 3],
-        tables: Tables::new(1_000_000),
-        models: Models::default(),
-        published: Published::default(),
-        output: Output::default(),
-        alerts: 0,
-        lists: 0,
-        market_took: Duration::ZERO,
-        ticks: 0,
-    };
-    for input in Input::ALL {
-        let view = View { tables: &stage.tables, models: &stage.models, published: &stage.published };
-        stage.partition.set_active(input, true, Mode::Live, view, &mut stage.output);
-    }
+    let mut stage = Stage::new();
     let mut events = workload.events(SEED);
     let mut decoders = decoders();
     stage.apply(&mut events, &mut decoders, count);
@@ -125,12 +147,40 @@ struct Stage {
 }
 
 impl Stage {
+    fn new() -> Stage {
+        let config = Arc::new(Config::default());
+        let mut stage = Stage {
+            partition: Partition::new(0, Arc::clone(&config)),
+            market: MarketPartition::new(0, &config),
+            entry: EntryBuilder::default(),
+            offsets: [0; 3],
+            tables: Tables::new(1_000_000),
+            models: Models::default(),
+            published: Published::default(),
+            output: Output::default(),
+            alerts: 0,
+            lists: 0,
+            market_took: Duration::ZERO,
+            ticks: 0,
+        };
+        for input in Input::ALL {
+            let view = View { tables: &stage.tables, models: &stage.models, published: &stage.published };
+            stage.partition.set_active(input, true, Mode::Live, view, &mut stage.output);
+        }
+        stage
+    }
+
     /// Applies so many events and returns the time that it took, without making and decoding them.
-    fn apply(&mut self, events: &mut Events, decoders: &mut [Decoder; 3], count: usize) -> Duration {
+    fn apply(
+        &mut self,
+        mut events: impl Iterator<Item = Arrival>,
+        decoders: &mut [Decoder; 3],
+        count: usize,
+    ) -> Duration {
         let mut took = Duration::ZERO;
         let mut applied = 0;
         while applied < count {
-            let arrivals: Vec<Arrival> = events.take(BATCH.min(count - applied)).collect();
+            let arrivals: Vec<Arrival> = events.by_ref().take(BATCH.min(count - applied)).collect();
             applied += arrivals.len();
             let encoded: Vec<(Input, TimeMs, Vec<u8>)> = arrivals.iter().map(encoded).collect();
             let decoded = encoded.iter().map(|(input, timestamp_ms, value)| {

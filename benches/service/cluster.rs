@@ -25,6 +25,7 @@ pub struct Cluster {
     /// Before the name of every run, so that a broker can be used twice.
     name: String,
     ours: bool,
+    without: String,
 }
 
 /// One configuration with topics, groups and ids of its own, and the file that it is in.
@@ -42,7 +43,8 @@ impl Setting {
 }
 
 impl Cluster {
-    pub fn start() -> Cluster {
+    /// `without`: analyses that are not enabled, comma-separated.
+    pub fn start(without: &str) -> Cluster {
         let name = format!("bench{}", std::process::id());
         let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&name);
         std::fs::create_dir_all(&scratch).unwrap();
@@ -52,7 +54,9 @@ impl Cluster {
         if ours {
             stop_with_us(&scratch);
         }
-        Cluster { address, scratch, name, ours }
+        let analyses = without.split(',').filter(|analysis| !analysis.is_empty());
+        let without = analyses.map(|analysis| format!("[analysis.{analysis}]\nenabled = false\n")).collect();
+        Cluster { address, scratch, name, ours, without }
     }
 
     /// Writes a configuration and makes its topics. `inputs` names whose input topics it reads; records come
@@ -85,7 +89,8 @@ schemas = "{root}/schemas"
 transaction_interval = "{interval_ms}ms"
 [snapshots]
 folder = "{scratch}/{run}-snapshots"
-"#,
+{without}"#,
+            without = self.without,
             brokers = self.address,
             root = env!("CARGO_MANIFEST_DIR"),
             scratch = self.scratch.display(),

@@ -28,9 +28,9 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// How long the writer gathers a batch: what Kafka's clients do by default.
 const LINGER_MS: u32 = 5;
 
-pub fn run(workload: Workload, rate: u64, seconds: u64) {
+pub fn run(workload: Workload, without: &str, rate: u64, seconds: u64) {
     machine::print();
-    let cluster = Cluster::start();
+    let cluster = Cluster::start(without);
     let records = rate * (WARM_UP.as_secs() + seconds);
     println!(
         "workload    {}, {rate} events/s for {seconds} s after {} s, {PARTITIONS} partitions, transactions of {INTERVAL_MS} ms",

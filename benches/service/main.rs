@@ -1,9 +1,11 @@
 //! The whole service on a real Apache Kafka: throughput beside a bare passthrough, and latency.
 //!
 //! ```text
-//! cargo bench --bench service -- throughput [shop|payments] [--rounds 5] [--records 2000000]
-//! cargo bench --bench service -- latency [shop|payments] [--rate 20000] [--seconds 30]
+//! cargo bench --bench service -- throughput [shop|payments] [--rounds 5] [--records 2000000] [--without recommend,churn]
+//! cargo bench --bench service -- latency [shop|payments] [--rate 20000] [--seconds 30] [--without recommend,churn]
 //! ```
+//!
+//! `--without` names analyses that are not enabled.
 //!
 //! A broker is started by `tests/kafka/broker.sh` and ended with the run, or `HABITUE_KAFKA=host:port` names
 //! one. How to read what is printed: `docs/benchmarks/README.md`.
@@ -29,12 +31,23 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let workload = words.get(1).and_then(|word| Workload::of_name(word)).unwrap_or(Workload::Shop);
+    let without: String = option(&words, "--without", String::new());
     match words.first() {
         Some(&"throughput") => {
-            throughput::run(workload, option(&words, "--rounds", 5), option(&words, "--records", 2_000_000));
+            throughput::run(
+                workload,
+                &without,
+                option(&words, "--rounds", 5),
+                option(&words, "--records", 2_000_000),
+            );
         }
         Some(&"latency") => {
-            latency::run(workload, option(&words, "--rate", 20_000), option(&words, "--seconds", 30));
+            latency::run(
+                workload,
+                &without,
+                option(&words, "--rate", 20_000),
+                option(&words, "--seconds", 30),
+            );
         }
         // The child of a throughput round.
         Some(&"passthrough") => passthrough::child(words[1]),
@@ -47,9 +60,7 @@ fn main() {
 
 fn option<T: FromStr>(words: &[&str], name: &str, default: T) -> T {
     match words.iter().position(|word| *word == name) {
-        Some(at) => {
-            words.get(at + 1).and_then(|value| value.parse().ok()).expect("a number after the option")
-        }
+        Some(at) => words.get(at + 1).and_then(|value| value.parse().ok()).expect("a value after the option"),
         None => default,
     }
 }

@@ -22,9 +22,9 @@ pub struct Run {
     pub wall_seconds: f64,
 }
 
-pub fn run(workload: Workload, rounds: usize, records: u64) {
+pub fn run(workload: Workload, without: &str, rounds: usize, records: u64) {
     machine::print();
-    let cluster = Cluster::start();
+    let cluster = Cluster::start(without);
     let inputs = cluster.setting("input", "input", INTERVAL_MS);
     let begun = Instant::now();
     let counts = load(&inputs, workload, records);

