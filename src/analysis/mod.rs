@@ -146,7 +146,7 @@ pub struct View<'a> {
 pub trait CustomerSide: Send {
     /// Looks at the event with what state knows. Must not depend on memory, shared tables or published
     /// settings, and must not change anything that a snapshot holds.
-    fn assess(&mut self, event: &Event<'_>, customer: Option<&Customer>);
+    fn assess(&mut self, _event: &Event<'_>, _customer: Option<&Customer>) {}
     /// Turns the assessment into signals, facts and decisions. Not called in a replay.
     fn judge(
         &mut self,
@@ -167,14 +167,20 @@ pub trait CustomerSide: Send {
         _output: &mut Output,
     ) {
     }
-    /// Learns from the event just assessed.
-    fn learn(&mut self, event: &Event<'_>);
+    /// Learns from the event just assessed. A side that learns has state, and needs the three below.
+    fn learn(&mut self, _event: &Event<'_>) {}
     /// A copy of the state, cheap to take, to be written out on another thread.
-    fn freeze(&self) -> Frozen;
+    fn freeze(&self) -> Frozen {
+        Box::new(Vec::new)
+    }
     /// # Errors
     /// When the bytes are not this analysis' section.
-    fn restore(&mut self, bytes: &[u8]) -> Result<(), String>;
-    fn bytes(&self) -> usize;
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if bytes.is_empty() { Ok(()) } else { Err(format!("{} bytes where none are", bytes.len())) }
+    }
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 /// A section of a snapshot that is still to be written out.

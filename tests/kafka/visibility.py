@@ -3,9 +3,9 @@
 
     visibility.py [--binary PATH] [--rounds N]
 
-In each round a customer of one instance pays at a new terminal, and the payment is called a fraud. From then on
+In each round a customer of one instance pays at a new terminal, and the payments are called frauds. From then on
 customers of the other instance pay there, one every 5 ms. The cause is in force for the first payment whose score
-names the terminal's fraud share. Printed from the moment at which the verdict was handed to the client: until that
+names the terminal's fraud share. Printed from the moment at which the verdicts were handed to the client: until that
 payment was, and until its score reached a reader of what is committed."""
 
 import argparse
@@ -25,6 +25,9 @@ from exactly_once import PARTITIONS, PREFIX, ROOT, Checks, Instance, wire
 import events  # noqa: E402  beside wire, whose folder exactly_once has put on the path
 
 EVERY_SECONDS = 0.005
+# Verdicts of one round; legitimate ones before the first, so that a fraud stands out.
+FRAUDS = 3
+LEGITIMATE = 1_000
 ROUND_SECONDS_MAX = 5
 BAR_MS = 150
 
@@ -60,6 +63,7 @@ def run(checks, bootstrap, fleet, rounds):
     checks.that(f"each owns customers: {owners}", all(owners) and not owners[0] & owners[1])
     shop = Shop(bootstrap)
     here, there = ([shop.customers_of(partitions) for partitions in owners])
+    shop.ordinary(next(here))
     delays = [shop.round(number, next(here), there) for number in range(-5, rounds)][5:]
     checks.that("every cause is seen", None not in delays)
     for what, at in (("in force for a payment sent", 0), ("in a score that has reached its reader", 1)):
@@ -94,6 +98,20 @@ class Shop:
             if murmur2(name.encode()) % PARTITIONS in partitions:
                 yield name
 
+    def ordinary(self, customer):
+        """What a desk says most of the time."""
+        for number in range(LEGITIMATE):
+            self.pay(customer, f"L{number}", f"L{number % 50}")
+        self._producer.flush(30)
+        time.sleep(1)
+        for number in range(LEGITIMATE):
+            self._judge(customer, f"L{number}", "legitimate")
+        self._producer.flush(30)
+        time.sleep(2)
+
+    def _judge(self, customer, event_id, verdict):
+        self._send("feedback", customer, events.feedback(customer, event_id, verdict, int(time.time() * 1000), "desk")[2])
+
     def pay(self, customer, event_id, terminal):
         lines = [events.line("I1", 1, 1000)]
         record = events.purchase(event_id, customer, event_id, int(time.time() * 1000), lines, "EUR", terminal=terminal)[2]
@@ -105,13 +123,15 @@ class Shop:
 
     def round(self, number, customer, others):
         """Seconds until the payment that is the first to feel it, and until its score is read; None where none was."""
-        terminal, paid = f"T{number}", f"R{number}-first"
-        self.pay(customer, paid, terminal)
+        terminal, paid = f"T{number}", [f"R{number}-fraud{at}" for at in range(FRAUDS)]
+        for event_id in paid:
+            self.pay(customer, event_id, terminal)
         self._producer.flush(5)
-        # Its facts are with the market stage when it is judged.
+        # Their facts are with the market stage when they are judged.
         time.sleep(0.4)
         begun = time.monotonic()
-        self._send("feedback", customer, events.feedback(customer, paid, "fraud", int(time.time() * 1000), "desk")[2])
+        for event_id in paid:
+            self._judge(customer, event_id, "fraud")
         sent, due = {}, begun
         while time.monotonic() < begun + ROUND_SECONDS_MAX:
             if time.monotonic() >= due:

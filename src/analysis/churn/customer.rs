@@ -5,7 +5,7 @@ use super::features::{moment, summary};
 use super::model::Model;
 use super::reasons::reasons;
 use super::{DESCRIPTOR, MODEL};
-use crate::analysis::{CustomerSide, Frozen, Output, View};
+use crate::analysis::{CustomerSide, Output, View};
 use crate::customer::Customer;
 use crate::customer::orders::day_of;
 use crate::event::{Event, TimeMs};
@@ -78,8 +78,6 @@ fn publish(
 }
 
 impl CustomerSide for Churn {
-    fn assess(&mut self, _event: &Event<'_>, _customer: Option<&Customer>) {}
-
     fn judge(
         &mut self,
         source: Source,
@@ -109,19 +107,5 @@ impl CustomerSide for Churn {
         output: &mut Output,
     ) {
         Churn::look(&Cause { source, time_ms: due_ms, event_id: None }, customer, view, output);
-    }
-
-    fn learn(&mut self, _event: &Event<'_>) {}
-
-    fn freeze(&self) -> Frozen {
-        Box::new(Vec::new)
-    }
-
-    fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
-        if bytes.is_empty() { Ok(()) } else { Err(format!("{} bytes where none are", bytes.len())) }
-    }
-
-    fn bytes(&self) -> usize {
-        0
     }
 }

@@ -2,7 +2,7 @@
 
 use super::list::{Evidence, Proposed, Room};
 use super::{DESCRIPTOR, ITEMS_MAX, SOURCES};
-use crate::analysis::{CustomerSide, Frozen, Hit, Output, View};
+use crate::analysis::{CustomerSide, Hit, Output, View};
 use crate::customer::Customer;
 use crate::event::{EngagementKind, Event, TimeMs, item_hash};
 use crate::learn::item_to_item::Context;
@@ -57,8 +57,6 @@ impl LastList {
 }
 
 impl CustomerSide for Recommend {
-    fn assess(&mut self, _event: &Event<'_>, _customer: Option<&Customer>) {}
-
     fn judge(
         &mut self,
         source: Source,
@@ -93,20 +91,6 @@ impl CustomerSide for Recommend {
             let list = evidence.list(usize::from(settings.items).clamp(1, ITEMS_MAX), &mut self.room);
             publish(source, event, list, customer, output);
         }
-    }
-
-    fn learn(&mut self, _event: &Event<'_>) {}
-
-    fn freeze(&self) -> Frozen {
-        Box::new(Vec::new)
-    }
-
-    fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
-        if bytes.is_empty() { Ok(()) } else { Err(format!("{} bytes where none are", bytes.len())) }
-    }
-
-    fn bytes(&self) -> usize {
-        0
     }
 }
 

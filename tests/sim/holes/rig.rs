@@ -39,6 +39,7 @@ pub struct Rig {
     without: Option<Rule>,
     rewrite: Option<Rewrite>,
     forgotten: bool,
+    behind: Arc<Mutex<Option<Place>>>,
     heard: Arc<Mutex<Heard>>,
 }
 
@@ -54,11 +55,23 @@ pub struct Heard {
 
 impl Rig {
     pub fn new(log: &SimLog, without: Option<Rule>) -> Rig {
-        Rig { log: log.clone(), without, rewrite: None, forgotten: false, heard: Arc::default() }
+        Rig {
+            log: log.clone(),
+            without,
+            rewrite: None,
+            forgotten: false,
+            behind: Arc::default(),
+            heard: Arc::default(),
+        }
     }
 
     pub fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap()
+    }
+
+    /// Of this place something is yet to be read, as the consumer says it; or of none.
+    pub fn is_behind(&self, place: Option<Place>) {
+        *self.behind.lock().unwrap() = place;
     }
 
     /// The group knows of no offset, whatever was committed.
@@ -159,7 +172,7 @@ impl GroupConsumer for RigConsumer {
     }
 
     fn at_end(&self, place: Place) -> bool {
-        self.inner().at_end(place)
+        *self.rig.behind.lock().unwrap() != Some(place) && self.inner().at_end(place)
     }
 
     fn metadata(&self) -> Result<RigMetadata, LogError> {
