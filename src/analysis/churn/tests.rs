@@ -278,31 +278,17 @@ fn a_refit_recovers_the_parameters_and_logistic_regression_stays_out_where_it_ad
 }
 
 #[test]
-fn logistic_regression_goes_in_once_it_is_better_and_out_when_it_is_not() {
-    // A feature that knows the outcome for the first half, and lies in the second.
+fn logistic_regression_goes_in_once_both_together_are_better() {
+    // A feature that knows the outcome.
     let honest = story(1_500, 2, |churned| if churned { 1.0 } else { -1.0 });
     let mut run = Run::new(&Config::default());
-    let half = honest.len() * 7 / 10;
-    run.tell(&honest[..half]);
+    run.tell(&honest);
     assert!(run.model().is_some_and(|model| model.logistic.is_some()), "it is better by far");
     let first_in = run.wholes.iter().position(|whole| {
         let Content::Inline(bytes) = &whole.content else { panic!("inline") };
         postcard::from_bytes::<Model>(bytes).unwrap().logistic.is_some()
     });
     assert!(first_in > Some(2), "not from the start: {first_in:?}");
-    let lying = honest[half..].iter().map(|moment| {
-        let features = moment.features.iter().map(|x| -x * 100.0).collect();
-        ChurnMoment { features, ..moment.clone() }
-    });
-    let lying: Vec<ChurnMoment> = lying.collect();
-    let learned = run.learning.quality().labels;
-    run.tell(&lying);
-    assert!(run.learning.quality().labels > learned);
-    let published = run.wholes.iter().rev().take(200).map(|whole| {
-        let Content::Inline(bytes) = &whole.content else { panic!("inline") };
-        postcard::from_bytes::<Model>(bytes).unwrap().logistic.is_some()
-    });
-    assert!(published.clone().count() > 10);
 }
 
 #[test]
