@@ -251,3 +251,42 @@ impl MarketSide for Learning {
         vec![("churn_moments", room), ("churn_moments_overdue", overdue)]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many labels of a moment of which BG/NBD knows nothing, and logistic regression what is given here.
+    fn learn(learned: &mut Learned, n: usize, knows: impl Fn(bool) -> f64) {
+        let told = ChurnMoment {
+            customer: 1,
+            partition: 0,
+            time_ms: 0,
+            is_order: true,
+            repeats: 0,
+            first_day: 0,
+            last_day: 0,
+            features: vec![0.0; FEATURES],
+            probability: f32::NAN,
+        };
+        for at in 0..n {
+            let churned = at % 2 == 0;
+            let said = Said { row: vec![0.0; FEATURES + 1], bg_nbd: 0.5, logistic: knows(churned) };
+            learned.learn(&Moment::of(&told), &said, churned);
+        }
+    }
+
+    #[test]
+    fn logistic_regression_is_out_while_both_together_are_worse() {
+        let right = |churned: bool| if churned { 0.9 } else { 0.1 };
+        let mut learned = Learning::new(&Config::default()).learned;
+        learn(&mut learned, 199, right);
+        assert!(!learned.is_better(), "too few labels");
+        learn(&mut learned, 301, right);
+        assert!(learned.is_better());
+        learn(&mut learned, 2_000, |churned| right(!churned));
+        assert!(!learned.is_better());
+        learn(&mut learned, 5_000, right);
+        assert!(learned.is_better());
+    }
+}
