@@ -107,7 +107,8 @@ def keep_versions(bootstrap):
 
     entry = ConfigEntry("min.compaction.lag.ms", "3600000", incremental_operation=AlterConfigOpType.SET)
     models = ConfigResource(ConfigResource.Type.TOPIC, PREFIX + "models", incremental_configs=[entry])
-    for changed in AdminClient({"bootstrap.servers": bootstrap}).incremental_alter_configs([models]).values():
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for changed in admin.incremental_alter_configs([models]).values():
         changed.result(30)
 
 
