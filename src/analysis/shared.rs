@@ -117,6 +117,7 @@ mod tests {
             version: 1,
             time_ms: 0,
             numbers: vec![share],
+            shares: Vec::new(),
             text: String::new(),
         }
     }

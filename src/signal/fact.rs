@@ -43,10 +43,10 @@ pub enum Fact {
     /// A verdict that has found its payment. Keyed by the entity.
     EntityVerdict { entity: String, time_ms: TimeMs, fraud: bool },
     /// A customer took an item: it counts for the item, and each pair for what was there before. Keyed by the
-    /// item. `before` is hash and place of each item of the customer's context, nearest first.
-    Item { item: String, time_ms: TimeMs, before: Vec<(u32, u8)> },
-    /// `right` was taken with `left` at this place of the context. Keyed by `left`.
-    Pair { left: u32, right: u32, place: u8, time_ms: TimeMs },
+    /// item.
+    Item { item: String, time_ms: TimeMs, before: Before },
+    /// `right` was taken after each of `lefts`. Keyed by each of them: [`Fact::split`].
+    Pairs { right: u32, time_ms: TimeMs, lefts: Before },
     /// The most popular items of one market partition, hash and weight, heaviest first. Keyed by its name.
     Popular { partition: u32, items: Vec<(u32, f64)> },
     /// A moment at which it was asked whether a customer will order again. Keyed by the model.
@@ -75,16 +75,45 @@ pub struct ChurnMoment {
     pub probability: f32,
 }
 
+/// Items of a customer's context, by hash and place in it, nearest first. In place: most events have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Before {
+    items: [(u32, u8); Before::LENGTH],
+    len: u8,
+}
+
+impl Before {
+    /// Items at most.
+    pub const LENGTH: usize = 5;
+
+    pub fn items(&self) -> &[(u32, u8)] {
+        &self.items[..usize::from(self.len)]
+    }
+}
+
+/// The nearest, as many as there is room for.
+impl FromIterator<(u32, u8)> for Before {
+    fn from_iter<T: IntoIterator<Item = (u32, u8)>>(items: T) -> Before {
+        let mut before = Before::default();
+        for item in items.into_iter().take(Before::LENGTH) {
+            before.items[usize::from(before.len)] = item;
+            before.len += 1;
+        }
+        before
+    }
+}
+
 impl Fact {
     /// Upper bound of its encoded size, in bytes.
     pub fn bytes(&self) -> usize {
         let texts = match self {
             Fact::Payment { entities, .. } => entities.iter().map(|entity| entity.len() + 3).sum(),
             Fact::EntityVerdict { entity, .. } => entity.len() + 3,
-            Fact::Item { item, before, .. } => item.len() + before.len() * 7,
+            Fact::Item { item, before, .. } => item.len() + before.items().len() * 7,
+            Fact::Pairs { lefts, .. } => lefts.items().len() * 7,
             Fact::Popular { items, .. } => items.len() * 13,
             Fact::Churn(moment) => 24 + moment.features.len() * 4,
-            Fact::Verdict { .. } | Fact::Pair { .. } => 0,
+            Fact::Verdict { .. } => 0,
         };
         40 + texts
     }
@@ -94,17 +123,50 @@ impl Fact {
         u32::try_from(CHURN % u64::from(partitions.max(1))).unwrap_or(0)
     }
 
-    /// Which of `partitions` market partitions folds the fact.
-    pub fn partition(&self, partitions: u32) -> u32 {
-        let hash = match self {
+    /// The fact as each of `partitions` market partitions folds it, which is one for all but pairs.
+    pub fn split(self, partitions: u32, mut tell: impl FnMut(u32, Fact)) {
+        // The modulus is below 2^32, so the remainder is too.
+        let of = |hash: u64| u32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0);
+        let hash = match &self {
             Fact::Payment { event, .. } | Fact::Verdict { event, .. } => *event,
             Fact::EntityVerdict { entity, .. } => xxh3_64(entity.as_bytes()),
             Fact::Item { item, .. } => u64::from(item_hash(item)),
-            Fact::Pair { left, .. } => u64::from(*left),
+            Fact::Pairs { right, time_ms, lefts } => {
+                let mut rest: Before = *lefts;
+                while let Some((left, _)) = rest.items().first() {
+                    let partition = of(u64::from(*left));
+                    let is_there = |(left, _): &(u32, u8)| of(u64::from(*left)) == partition;
+                    let lefts = rest.items().iter().copied().filter(is_there).collect();
+                    tell(partition, Fact::Pairs { right: *right, time_ms: *time_ms, lefts });
+                    rest = rest.items().iter().copied().filter(|left| !is_there(left)).collect();
+                }
+                return;
+            }
             Fact::Popular { .. } => POPULAR,
             Fact::Churn(_) => CHURN,
         };
-        // The modulus is below 2^32, so the remainder is too.
-        u32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)
+        tell(of(hash), self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_go_to_where_their_lefts_are_and_all_else_to_one_partition() {
+        let before: Before = [(6, 0), (7, 1), (9, 2), (8, 3)].into_iter().collect();
+        let mut told = Vec::new();
+        Fact::Pairs { right: 1, time_ms: 5, lefts: before }.split(3, |to, fact| told.push((to, fact)));
+        let pairs = |lefts: &[(u32, u8)]| Fact::Pairs {
+            right: 1,
+            time_ms: 5,
+            lefts: lefts.iter().copied().collect(),
+        };
+        assert_eq!(told, [(0, pairs(&[(6, 0), (9, 2)])), (1, pairs(&[(7, 1)])), (2, pairs(&[(8, 3)]))]);
+        let item = Fact::Item { item: "a".into(), time_ms: 5, before };
+        told.clear();
+        item.clone().split(3, |to, fact| told.push((to, fact)));
+        assert_eq!(told, [(item_hash("a") % 3, item)]);
     }
 }

@@ -32,6 +32,8 @@ pub struct Row {
     pub time_ms: TimeMs,
     /// What they mean is the table's business.
     pub numbers: Vec<f64>,
+    /// Hashes, each with its share, 0 to 1; what of is the table's business.
+    pub shares: Vec<(u32, f32)>,
     /// What people call the key, such as an item's name; mostly empty.
     pub text: String,
 }
@@ -39,7 +41,8 @@ pub struct Row {
 impl Row {
     /// Own size and heap, in bytes.
     pub fn bytes(&self) -> usize {
-        size_of::<Row>() + self.table.len() + self.key.len() + self.text.len() + 8 * self.numbers.len()
+        let texts = self.table.len() + self.key.len() + self.text.len();
+        size_of::<Row>() + texts + 8 * (self.numbers.len() + self.shares.len())
     }
 
     /// The record's key in the compacted topic.

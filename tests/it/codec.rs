@@ -18,6 +18,7 @@ use habitue::codec::{
 };
 use habitue::event::{Control, Event, Input};
 use habitue::signal::Signal;
+use habitue::signal::fact::{Fact, FactRecord};
 use habitue::signal::model::{ModelRecord, Row};
 use proptest::prelude::*;
 use reference::{datum_of, json_of, read_datum, schema};
@@ -116,8 +117,11 @@ proptest! {
 
     #[test]
     fn rows_of_older_schemas_are_read(row in generate::row()) {
-        let mut out = Vec::new();
+        let (row, mut out) = (Row { shares: Vec::new(), ..row }, Vec::new());
         encode_model(&ModelRecord::Row(row.clone()), &mut out);
+        // Of schema 15, which had no shares: no end of their array.
+        prop_assert_eq!(out.pop(), Some(0));
+        prop_assert_eq!(decode_model(&with_header(15, &out[5..])), Ok(ModelRecord::Row(row.clone())));
         // Of schema 13, which had nothing but rows: no branch in front.
         prop_assert_eq!(decode_model(&with_header(13, &out[6..])), Ok(ModelRecord::Row(row.clone())));
         // Of schema 10, which had no text.
@@ -133,6 +137,15 @@ proptest! {
         prop_assert_eq!(read_datum(&schema("control"), &out[5..]), reference::control(&control));
         prop_assert_eq!(decode_control(&out), Ok(control));
     }
+}
+
+/// Up to schema 14 a fact had one pair: left, right, place, time.
+#[test]
+fn a_pair_of_an_older_schema_is_read() {
+    let datum = [0, 2, 8, 2 * 7, 2 * 9, 2 * 3, 2 * 50, 0];
+    let lefts = [(7, 3)].into_iter().collect();
+    let pairs = FactRecord::Packed(vec![Fact::Pairs { right: 9, time_ms: 50, lefts }]);
+    assert_eq!(decode_fact(&with_header(14, &datum)), Ok(pairs));
 }
 
 /// Of a length as Avro writes it.

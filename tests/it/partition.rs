@@ -306,6 +306,7 @@ fn tables_have_a_limit() {
         version: 1,
         time_ms: 0,
         numbers: vec![0.5],
+        shares: Vec::new(),
         text: String::new(),
     };
     let taken = (0..1_000).filter(|number| tables.put(row(*number))).count();

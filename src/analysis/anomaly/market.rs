@@ -185,6 +185,7 @@ impl MarketSide for EntityRisk {
                 version: entity.version,
                 time_ms,
                 numbers: vec![share, base, entity.frauds, entity.verdicts],
+                shares: Vec::new(),
                 text: String::new(),
             });
         }

@@ -6,7 +6,7 @@ use crate::analysis::{CustomerSide, Hit, Output, View};
 use crate::customer::Customer;
 use crate::event::{EngagementKind, Event, TimeMs, item_hash};
 use crate::learn::item_to_item::Context;
-use crate::signal::fact::Fact;
+use crate::signal::fact::{Before, Fact};
 use crate::signal::journal::Decision;
 use crate::signal::{Recommendation, Signal, SignalId, Source};
 
@@ -96,9 +96,10 @@ impl CustomerSide for Recommend {
 
 /// The item to its own market partition, with what was there before; and to that of each item before.
 fn tell(name: &str, item: u32, context: &Context, time_ms: TimeMs, output: &mut Output) {
-    let before: Vec<(u32, u8)> = context.paired().iter().copied().zip(0_u8..).collect();
-    for (left, place) in before.iter().filter(|(left, _)| *left != item) {
-        output.facts.push(Fact::Pair { left: *left, right: item, place: *place, time_ms });
+    let before: Before = context.paired().iter().copied().zip(0..).collect();
+    let lefts: Before = before.items().iter().copied().filter(|(left, _)| *left != item).collect();
+    if !lefts.items().is_empty() {
+        output.facts.push(Fact::Pairs { right: item, time_ms, lefts });
     }
     output.facts.push(Fact::Item { item: name.to_owned(), time_ms, before });
 }

@@ -48,47 +48,58 @@ impl<'a> Evidence<'a> {
     /// Each source gives shares that sum to 1 at most: neighbours by distance, where popularity takes the share that
     /// a row's prior leaves open; and the customer's own purchases by their expected number.
     pub fn list(&self, n: usize, room: &mut Room) -> Vec<Proposed> {
-        self.gather(room);
+        // Rows lie far apart. Asked for in a row they are fetched side by side.
+        let mut context = [None; Context::LENGTH];
+        context.iter_mut().zip(self.context.items()).for_each(|(row, item)| *row = self.row(*item));
+        self.gather(&context, room);
         let Room { candidates, again } = room;
-        // Nearly all have a name, so the best are asked first, and all only where one of those has none.
-        let best = candidates.top(n, |_| true);
-        let list: Option<Vec<Proposed>> = best.iter().map(|scored| self.propose(scored, again)).collect();
-        list.unwrap_or_else(|| {
-            let best = candidates.top(n, |item| self.row(item).is_some());
-            best.iter().filter_map(|scored| self.propose(scored, again)).collect()
-        })
+        let propose = |(scored, row): (&Scored<_>, &Row)| self.propose(scored, row, &context, again);
+        // Nearly all have a name, so some are asked first, and all only where too few of those have one.
+        let best = candidates.top(n + n / 2, |_| true);
+        let rows: Vec<Option<&Row>> = best.iter().map(|scored| self.row(scored.item)).collect();
+        let named = best.iter().zip(&rows).filter_map(|(scored, row)| Some((scored, (*row)?)));
+        let list: Vec<Proposed> = named.take(n).map(propose).collect();
+        if list.len() == n || best.len() < n + n / 2 {
+            return list;
+        }
+        let best = candidates.top(n, |item| self.row(item).is_some());
+        best.iter().filter_map(|scored| Some((scored, self.row(scored.item)?))).map(propose).collect()
     }
 
-    /// None for an item without a name.
-    fn propose(&self, scored: &Scored<{ SOURCES.len() }>, again: &[(Bought, f64)]) -> Option<Proposed> {
-        let name = self.name(scored.item)?;
+    fn propose(
+        &self,
+        scored: &Scored<{ SOURCES.len() }>,
+        row: &Row,
+        context: &[Option<&Row>],
+        again: &[(Bought, f64)],
+    ) -> Proposed {
         let weights = &scored.weights;
         let source = (0..SOURCES.len()).max_by(|a, b| weights[*a].total_cmp(&weights[*b])).unwrap_or(0);
         let shown = RecommendedItem {
-            item: name.to_owned(),
-            score: scored.score,
+            item: row.text.clone(),
+            score: scored.score.into(),
             source: SOURCES[source].into(),
-            reason: self.reason(source, scored.causes[source].into(), again),
+            reason: self.reason(source, scored.causes[source].into(), context, again),
         };
-        Some(Proposed { item: scored.item, source, shown })
+        Proposed { item: scored.item, source, shown }
     }
 
     /// What every source says of every item, on one scale.
-    fn gather(&self, room: &mut Room) {
+    fn gather(&self, context: &[Option<&Row>], room: &mut Room) {
         let Room { candidates, again } = room;
         candidates.clear();
         again.clear();
         again.extend(self.bought.iter().flat_map(|bought| bought.scored(self.now_ms)));
         let own = if again.is_empty() { 0.0 } else { self.bought.map_or(0.0, Repurchases::share) };
-        let others = 1.0 - own;
-        let open = self.session(others, candidates);
+        let others = 1.0 - own as f32;
+        let open = self.session(others, context, candidates);
         let orders: f64 = again.iter().map(|(_, score)| score).sum();
         for (number, (bought, score)) in (0_u8..).zip(&*again) {
-            candidates.add(bought.item, REPURCHASE, own * score / orders, number);
+            candidates.add(bought.item, REPURCHASE, (own * score / orders) as f32, number);
         }
-        let popular = self.tables.row(POPULAR, POPULAR_KEY).map_or(&[][..], |row| &row.numbers);
-        for (item, share) in pairs(popular) {
-            candidates.add(item, POPULARITY, others * open * share, 0);
+        let popular = self.tables.row(POPULAR, POPULAR_KEY).map_or(&[][..], |row| &row.shares);
+        for (item, share) in popular {
+            candidates.add(*item, POPULARITY, others * open * share, 0);
         }
         self.context.items().iter().for_each(|item| candidates.take_back(*item, &[SESSION, POPULARITY]));
         self.at_hand.iter().for_each(|item| candidates.take_back(*item, &[SESSION, REPURCHASE, POPULARITY]));
@@ -96,33 +107,39 @@ impl<'a> Evidence<'a> {
 
     /// Adds the rows of the context, and returns the share that they leave open, which is anybody's guess: an item
     /// without a row leaves all of its own.
-    fn session(&self, others: f64, candidates: &mut Candidates<{ SOURCES.len() }>) -> f64 {
-        let items = self.context.items();
-        let all: f64 = (0..items.len()).map(|place| f64::from(Context::weight(place))).sum();
+    fn session(
+        &self,
+        others: f32,
+        context: &[Option<&Row>],
+        candidates: &mut Candidates<{ SOURCES.len() }>,
+    ) -> f32 {
+        let places = self.context.items().len();
+        let all: f32 = (0..places).map(Context::weight).sum();
         let mut open = 0.0;
-        for (place, item) in items.iter().enumerate() {
-            let numbers = self.row(*item).map_or(&[1.0][..], |row| &row.numbers);
-            let (prior, shares) = numbers.split_first().unwrap_or((&1.0, &[]));
-            open += f64::from(Context::weight(place)) / all * prior;
-            candidates.add_row(place, SESSION, others / all, pairs(shares));
+        for (place, row) in context[..places].iter().enumerate() {
+            let (own, neighbours) = row.and_then(|row| row.shares.split_first()).unwrap_or((&(0, 1.0), &[]));
+            open += Context::weight(place) / all * own.1;
+            candidates.add_row(place, SESSION, others / all, neighbours);
         }
-        if items.is_empty() { 1.0 } else { open }
+        if places == 0 { 1.0 } else { open }
     }
 
     fn row(&self, item: Item) -> Option<&'a Row> {
         self.tables.row(ITEMS, item_key(item))
     }
 
-    fn name(&self, item: Item) -> Option<&'a str> {
-        self.row(item).map(|row| &*row.text)
-    }
-
-    fn reason(&self, source: usize, cause: usize, again: &[(Bought, f64)]) -> Cow<'static, str> {
+    fn reason(
+        &self,
+        source: usize,
+        cause: usize,
+        context: &[Option<&Row>],
+        again: &[(Bought, f64)],
+    ) -> Cow<'static, str> {
         match source {
-            SESSION => {
-                let name = self.context.items().get(cause).and_then(|item| self.name(*item));
-                name.map_or("often taken next".into(), |name| ["often taken after ", name].concat().into())
-            }
+            SESSION => match context.get(cause) {
+                Some(Some(row)) => ["often taken after ", &row.text].concat().into(),
+                _ => "often taken next".into(),
+            },
             REPURCHASE => {
                 let bought = again.get(cause);
                 bought
@@ -131,11 +148,6 @@ impl<'a> Evidence<'a> {
             _ => "popular in the shop".into(),
         }
     }
-}
-
-/// Hash and share in turn.
-fn pairs(numbers: &[f64]) -> impl ExactSizeIterator<Item = (Item, f64)> {
-    numbers.as_chunks::<2>().0.iter().map(|[item, share]| (*item as Item, *share))
 }
 
 fn bought_before(bought: Bought, now_ms: TimeMs) -> String {
@@ -153,22 +165,22 @@ mod tests {
     use super::*;
     use crate::event::item_hash;
 
-    fn row(table: &str, key: String, numbers: Vec<f64>, text: &str) -> Row {
-        Row { table: table.into(), key, version: 1, time_ms: 0, numbers, text: text.into() }
+    fn row(table: &str, key: String, shares: Vec<(u32, f32)>, text: &str) -> Row {
+        let (table, text) = (table.into(), text.into());
+        Row { table, key, version: 1, time_ms: 0, numbers: Vec::new(), shares, text }
     }
 
     /// Items a, b, c, d with names; c and d follow a; d and c are popular.
     fn tables() -> Tables {
         let mut tables = Tables::new(100);
-        let hash = |name| f64::from(item_hash(name));
         for name in ["a", "b", "c", "d"] {
-            let numbers = match name {
-                "a" => vec![0.2, hash("c"), 0.5, hash("d"), 0.3],
-                _ => vec![1.0],
+            let shares = match name {
+                "a" => vec![(item_hash("a"), 0.2), (item_hash("c"), 0.5), (item_hash("d"), 0.3)],
+                _ => vec![(item_hash(name), 1.0)],
             };
-            assert!(tables.put(row(ITEMS, item_key(item_hash(name)).to_string(), numbers, name)));
+            assert!(tables.put(row(ITEMS, item_key(item_hash(name)).to_string(), shares, name)));
         }
-        let popular = vec![hash("d"), 0.6, hash("c"), 0.2, hash("unnamed"), 0.2];
+        let popular = vec![(item_hash("d"), 0.6), (item_hash("c"), 0.2), (item_hash("unnamed"), 0.2)];
         assert!(tables.put(row(POPULAR, POPULAR_KEY.into(), popular, "")));
         tables
     }

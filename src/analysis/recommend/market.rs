@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{Config, ITEMS, POPULAR, POPULAR_KEY, item_key};
 use crate::analysis::{Frozen, MarketOutput, MarketSide, Quality};
 use crate::event::{TimeMs, item_hash};
-use crate::learn::item_to_item::{self, Context, ItemToItem, Pair};
+use crate::learn::item_to_item::{self, ItemToItem, Pair};
 use crate::learn::{Learner, Popularity, popularity};
 use crate::math::decay::HalfLife;
-use crate::signal::fact::Fact;
+use crate::signal::fact::{Before, Fact};
 use crate::signal::model::Row;
 
 const PAGES: usize = 256;
@@ -102,13 +102,13 @@ impl ItemTables {
         }
     }
 
-    fn item(&mut self, name: &str, time_ms: TimeMs, before: &[(u32, u8)]) {
+    fn item(&mut self, name: &str, time_ms: TimeMs, before: &Before) {
         let item = item_hash(name);
         self.rest.newest_ms = self.rest.newest_ms.max(time_ms);
         self.rest.is_untold |= self.popularity.add(item, 1.0, time_ms);
         self.know(item, name);
-        let pairs = before.iter().map(|(left, place)| {
-            let place = usize::from(*place).min(Context::LENGTH - 1);
+        let pairs = before.items().iter().map(|(left, place)| {
+            let place = usize::from(*place);
             Pair::backward(item, *left, place).unwrap_or_else(|| Pair::forward(item, item, place))
         });
         let added = self.pairs.add_row(item, pairs, time_ms);
@@ -163,14 +163,14 @@ impl ItemTables {
         known.published += known.added;
         known.added = 0.0;
         known.urgency = 0;
-        let prior = if neighbours.shares.is_empty() { 1.0 } else { f64::from(neighbours.prior) };
-        let shares = neighbours.shares.iter().flat_map(|(item, share)| [f64::from(*item), f64::from(*share)]);
+        let prior = if neighbours.shares.is_empty() { 1.0 } else { neighbours.prior };
         Some(Row {
             table: ITEMS.into(),
             key: item_key(item).to_string(),
             version: known.version,
             time_ms,
-            numbers: std::iter::once(prior).chain(shares).collect(),
+            numbers: Vec::new(),
+            shares: std::iter::once((item, prior)).chain(neighbours.shares).collect(),
             text: known.name.clone(),
         })
     }
@@ -202,7 +202,8 @@ impl ItemTables {
             key: POPULAR_KEY.into(),
             version: rest.version,
             time_ms,
-            numbers: items.iter().flat_map(|(item, weight)| [f64::from(*item), weight / all]).collect(),
+            numbers: Vec::new(),
+            shares: items.iter().map(|(item, weight)| (*item, (weight / all) as f32)).collect(),
             text: String::new(),
         });
     }
@@ -212,9 +213,11 @@ impl MarketSide for ItemTables {
     fn fold(&mut self, fact: &Fact, _output: &mut MarketOutput) {
         match fact {
             Fact::Item { item, time_ms, before } => self.item(item, *time_ms, before),
-            Fact::Pair { left, right, place, time_ms } => {
-                let place = usize::from(*place).min(Context::LENGTH - 1);
-                self.pair(Pair::forward(*left, *right, place), *time_ms);
+            Fact::Pairs { right, time_ms, lefts } => {
+                let pairs = lefts.items().iter();
+                pairs.for_each(|(left, place)| {
+                    self.pair(Pair::forward(*left, *right, (*place).into()), *time_ms)
+                });
             }
             Fact::Popular { partition, items } => {
                 self.rest.tops.insert(*partition, items.clone());
@@ -290,7 +293,7 @@ mod tests {
     }
 
     fn take(tables: &mut ItemTables, item: &str, before: &[&str]) {
-        let before = before.iter().map(|name| item_hash(name)).zip(0_u8..).collect();
+        let before = before.iter().map(|name| item_hash(name)).zip(0..).collect();
         let fact = Fact::Item { item: item.into(), time_ms: 1_000, before };
         tables.fold(&fact, &mut MarketOutput::default());
     }
@@ -300,19 +303,20 @@ mod tests {
         let mut tables = ItemTables::new(&Config::default(), 0);
         take(&mut tables, "a", &[]);
         take(&mut tables, "b", &["a"]);
-        let pair = Fact::Pair { left: item_hash("a"), right: item_hash("b"), place: 0, time_ms: 1_000 };
+        let lefts = [(item_hash("a"), 0)].into_iter().collect();
+        let pair = Fact::Pairs { right: item_hash("b"), time_ms: 1_000, lefts };
         tables.fold(&pair, &mut MarketOutput::default());
         let rows = tick(&mut tables, 50).rows;
         let a = rows.iter().find(|row| row.text == "a").expect("a row for a");
-        assert_eq!(a.numbers.len(), 3);
-        assert_eq!(a.numbers[1], f64::from(item_hash("b")));
+        assert_eq!(a.shares.len(), 2);
+        assert_eq!((a.shares[0].0, a.shares[1].0), (item_hash("a"), item_hash("b")));
         assert_eq!(rows.len(), 2);
         assert!(tick(&mut tables, 100).rows.is_empty(), "nothing has moved");
         for _ in 0..30 {
             tables.fold(&pair, &mut MarketOutput::default());
         }
         let row = &tick(&mut tables, 150).rows[0];
-        assert!(row.version == 2 && row.numbers[2] > a.numbers[2], "{row:?}");
+        assert!(row.version == 2 && row.shares[1].1 > a.shares[1].1, "{row:?}");
         tables.fold(&pair, &mut MarketOutput::default());
         assert!(tick(&mut tables, 200).rows.is_empty(), "one in 31 is less than 5 %");
     }
@@ -330,8 +334,8 @@ mod tests {
         told.iter().chain([&other]).for_each(|fact| tables.fold(fact, &mut MarketOutput::default()));
         let rows = tick(&mut tables, 4_000).rows;
         let row = rows.iter().find(|row| row.table == POPULAR).expect("the row");
-        assert_eq!(row.numbers[0], 77.0);
-        assert!((row.numbers[1] - 2.0 / 3.0).abs() < 0.01, "{row:?}");
+        assert_eq!(row.shares[0].0, 77);
+        assert!((row.shares[0].1 - 2.0 / 3.0).abs() < 0.01, "{row:?}");
     }
 
     #[test]

@@ -27,10 +27,10 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     job: None,
 };
 
-/// The shared table of items, by [`item_key`]: the item's name as text; its prior, then hash and share of each
-/// neighbour in turn.
+/// The shared table of items, by [`item_key`]: the item's name as text; as shares first the item itself with its
+/// prior, then each neighbour.
 pub const ITEMS: &str = "items";
-/// The shared table of what is popular: one row, [`POPULAR_KEY`], with hash and share of each item in turn.
+/// The shared table of what is popular: one row, [`POPULAR_KEY`], with the share of each item.
 pub const POPULAR: &str = "popular";
 pub const POPULAR_KEY: &str = "all";
 

@@ -4,10 +4,11 @@ use super::{RecordError, array, decode_since, number, string, unsigned};
 use crate::codec::cursor::{Cursor, Fault};
 use crate::codec::encode::Writer;
 use crate::codec::schema::built_in::FACT;
-use crate::signal::fact::{ChurnMoment, Fact, FactRecord};
+use crate::signal::fact::{Before, ChurnMoment, Fact, FactRecord};
 
-/// The schemas before there were facts of items, and of churn and jobs: each new branch stands last.
-const OLDER: &[u32] = &[9, 12];
+/// The schemas before there were facts of items, and of churn and jobs: each new branch stands last. The newest has
+/// several pairs in a fact where they had one.
+const OLDER: &[u32] = &[9, 12, 14];
 
 /// Appends the value of the facts record to `out`.
 pub fn encode_fact(record: &FactRecord, out: &mut Vec<u8>) {
@@ -32,8 +33,8 @@ pub fn encode_fact(record: &FactRecord, out: &mut Vec<u8>) {
 
 /// What stands in a record's value.
 pub fn decode_fact(value: &[u8]) -> Result<FactRecord, RecordError> {
-    decode_since("facts", OLDER, FACT, value, |_, cursor| match cursor.long()? {
-        content::PACKED => array(cursor, read_fact).map(FactRecord::Packed),
+    decode_since("facts", OLDER, FACT, value, |schema, cursor| match cursor.long()? {
+        content::PACKED => array(cursor, |cursor| read_fact(schema, cursor)).map(FactRecord::Packed),
         content::TICK => Ok(FactRecord::Tick { time_ms: cursor.long()? }),
         content::JOB => Ok(FactRecord::Job {
             analysis: number(cursor)?,
@@ -57,7 +58,7 @@ mod branch {
     pub const VERDICT: i64 = 1;
     pub const ENTITY_VERDICT: i64 = 2;
     pub const ITEM: i64 = 3;
-    pub const PAIR: i64 = 4;
+    pub const PAIRS: i64 = 4;
     pub const POPULAR: i64 = 5;
     pub const CHURN: i64 = 6;
 }
@@ -87,17 +88,13 @@ fn write_fact(writer: &mut Writer<'_>, fact: &Fact) {
             writer.long(branch::ITEM);
             writer.text(item);
             writer.long(*time_ms);
-            writer.array(before, |writer, (hash, place)| {
-                writer.long(*hash);
-                writer.long(*place);
-            });
+            write_before(writer, before);
         }
-        Fact::Pair { left, right, place, time_ms } => {
-            writer.long(branch::PAIR);
-            writer.long(*left);
+        Fact::Pairs { right, time_ms, lefts } => {
+            writer.long(branch::PAIRS);
             writer.long(*right);
-            writer.long(*place);
             writer.long(*time_ms);
+            write_before(writer, lefts);
         }
         Fact::Popular { partition, items } => {
             writer.long(branch::POPULAR);
@@ -122,7 +119,19 @@ fn write_fact(writer: &mut Writer<'_>, fact: &Fact) {
     }
 }
 
-fn read_fact(cursor: &mut Cursor<'_>) -> Result<Fact, Fault> {
+fn write_before(writer: &mut Writer<'_>, before: &Before) {
+    writer.array(before.items(), |writer, (hash, place)| {
+        writer.long(*hash);
+        writer.long(*place);
+    });
+}
+
+fn read_before(cursor: &mut Cursor<'_>) -> Result<Before, Fault> {
+    let items = array(cursor, |cursor| Ok((number(cursor)?, number(cursor)?)))?;
+    Ok(items.into_iter().collect())
+}
+
+fn read_fact(schema: u32, cursor: &mut Cursor<'_>) -> Result<Fact, Fault> {
     Ok(match cursor.long()? {
         branch::PAYMENT => Fact::Payment {
             event: unsigned(cursor)?,
@@ -136,17 +145,17 @@ fn read_fact(cursor: &mut Cursor<'_>) -> Result<Fact, Fault> {
         branch::ENTITY_VERDICT => {
             Fact::EntityVerdict { entity: string(cursor)?, time_ms: cursor.long()?, fraud: cursor.boolean()? }
         }
-        branch::ITEM => Fact::Item {
-            item: string(cursor)?,
-            time_ms: cursor.long()?,
-            before: array(cursor, |cursor| Ok((number(cursor)?, number(cursor)?)))?,
-        },
-        branch::PAIR => Fact::Pair {
-            left: number(cursor)?,
-            right: number(cursor)?,
-            place: number(cursor)?,
-            time_ms: cursor.long()?,
-        },
+        branch::ITEM => {
+            Fact::Item { item: string(cursor)?, time_ms: cursor.long()?, before: read_before(cursor)? }
+        }
+        branch::PAIRS if schema == FACT => {
+            Fact::Pairs { right: number(cursor)?, time_ms: cursor.long()?, lefts: read_before(cursor)? }
+        }
+        branch::PAIRS => {
+            let (left, right) = (number(cursor)?, number(cursor)?);
+            let lefts = [(left, number(cursor)?)].into_iter().collect();
+            Fact::Pairs { right, time_ms: cursor.long()?, lefts }
+        }
         branch::POPULAR => Fact::Popular {
             partition: number(cursor)?,
             items: array(cursor, |cursor| Ok((number(cursor)?, cursor.double()?)))?,

@@ -1,14 +1,15 @@
 //! Rows of shared tables, and whole models.
 
-use super::{RecordError, array, decode_since, string, unsigned};
+use super::{RecordError, array, decode_since, number, string, unsigned};
 use crate::codec::cursor::{Cursor, Fault};
 use crate::codec::encode::Writer;
 use crate::codec::schema::built_in::MODEL;
 use crate::signal::model::{Content, ModelRecord, Row, Stored, Whole};
 
-/// The schemas of rows before they had a text, and before there were whole models beside them.
+/// The schemas of rows before they had a text, before there were whole models beside them, and before rows had shares.
 const WITHOUT_TEXT: u32 = 10;
 const ROWS_ONLY: u32 = 13;
+const WITHOUT_SHARES: u32 = 15;
 
 /// Appends the value of the model's record to `out`.
 pub fn encode_model(record: &ModelRecord, out: &mut Vec<u8>) {
@@ -27,12 +28,12 @@ pub fn encode_model(record: &ModelRecord, out: &mut Vec<u8>) {
 
 /// What stands in a record's value.
 pub fn decode_model(value: &[u8]) -> Result<ModelRecord, RecordError> {
-    decode_since("models", &[WITHOUT_TEXT, ROWS_ONLY], MODEL, value, |schema, cursor| {
-        if schema != MODEL {
-            return read_row(cursor, schema != WITHOUT_TEXT).map(ModelRecord::Row);
+    decode_since("models", &[WITHOUT_TEXT, ROWS_ONLY, WITHOUT_SHARES], MODEL, value, |schema, cursor| {
+        if schema < WITHOUT_SHARES {
+            return read_row(cursor, schema).map(ModelRecord::Row);
         }
         match cursor.long()? {
-            branch::ROW => read_row(cursor, true).map(ModelRecord::Row),
+            branch::ROW => read_row(cursor, schema).map(ModelRecord::Row),
             branch::WHOLE => read_whole(cursor).map(ModelRecord::Whole),
             _ => Err(Fault::malformed("a content that its schema does not have")),
         }
@@ -58,16 +59,25 @@ fn write_row(writer: &mut Writer<'_>, row: &Row) {
     writer.long(row.time_ms);
     writer.array(&row.numbers, |writer, &number| writer.double(number));
     writer.text(&row.text);
+    writer.array(&row.shares, |writer, (hash, share)| {
+        writer.long(*hash);
+        writer.float(*share);
+    });
 }
 
-fn read_row(cursor: &mut Cursor<'_>, has_text: bool) -> Result<Row, Fault> {
+fn read_row(cursor: &mut Cursor<'_>, schema: u32) -> Result<Row, Fault> {
     Ok(Row {
         table: string(cursor)?,
         key: string(cursor)?,
         version: unsigned(cursor)?,
         time_ms: cursor.long()?,
         numbers: array(cursor, Cursor::double)?,
-        text: if has_text { string(cursor)? } else { String::new() },
+        text: if schema > WITHOUT_TEXT { string(cursor)? } else { String::new() },
+        shares: if schema > WITHOUT_SHARES {
+            array(cursor, |cursor| Ok((number(cursor)?, cursor.float()?)))?
+        } else {
+            Vec::new()
+        },
     })
 }
 

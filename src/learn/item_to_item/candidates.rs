@@ -4,16 +4,17 @@ use super::{Context, Item, Neighbours};
 
 /// What the share of repeats at a place weighs against the rows. The rows of a full context weigh 1 + 1/2 + … + 1/10
 /// = 2.93 together; so both sides are shares of the next item on one scale.
-const REPEATS: f64 = 3.0;
+const REPEATS: f32 = 3.0;
 
 /// Items with weights from `N` sources that are added up. Keep it: it keeps its room.
 ///
 /// Cost: a weight is one look into a hash table, the `n` best of m items O(m + n log n log m) or so; nothing is sorted or
-/// allocated once there is room. 4 bytes a slot, of which half are free at least, and 17 `N` + 4 an item.
+/// allocated once there is room. 8 bytes a slot, of which half are free at least, and 9 `N` + 4 an item: a list's
+/// candidates fit into a processor's nearest cache.
 #[derive(Debug, Clone)]
 pub struct Candidates<const N: usize> {
-    /// Places in `items`, one more than each; 0 is free. A power of two; an item's place is searched from its hash on.
-    slots: Vec<u32>,
+    /// An item and one more than its place in `items`; place 0 is free. A power of two; an item is searched from its hash on.
+    slots: Vec<(Item, u32)>,
     items: Vec<Candidate<N>>,
     best: Vec<Scored<N>>,
 }
@@ -21,10 +22,10 @@ pub struct Candidates<const N: usize> {
 #[derive(Debug, Clone, Copy)]
 struct Candidate<const N: usize> {
     item: Item,
-    weights: [f64; N],
+    weights: [f32; N],
     /// By source: which of the things that spoke for it did so most, and how much.
     causes: [u8; N],
-    most: [f64; N],
+    most: [f32; N],
 }
 
 /// An item of a list.
@@ -32,8 +33,8 @@ struct Candidate<const N: usize> {
 pub struct Scored<const N: usize> {
     pub item: Item,
     /// The sum of `weights`; only the order has a meaning.
-    pub score: f64,
-    pub weights: [f64; N],
+    pub score: f32,
+    pub weights: [f32; N],
     /// By source: the number of what spoke for it most, as it was added.
     pub causes: [u8; N],
 }
@@ -46,19 +47,19 @@ impl<const N: usize> Scored<N> {
 
 impl<const N: usize> Default for Candidates<N> {
     fn default() -> Self {
-        Self { slots: vec![0; 64], items: Vec::new(), best: Vec::new() }
+        Self { slots: vec![(0, 0); 64], items: Vec::new(), best: Vec::new() }
     }
 }
 
 impl<const N: usize> Candidates<N> {
     pub fn clear(&mut self) {
-        self.slots.fill(0);
+        self.slots.fill((0, 0));
         self.items.clear();
     }
 
     /// Weight for one item from a source below `N`; added up with what else it gets, in the order in which it gets it.
     /// `cause` numbers what speaks for it.
-    pub fn add(&mut self, item: Item, source: usize, weight: f64, cause: u8) {
+    pub fn add(&mut self, item: Item, source: usize, weight: f32, cause: u8) {
         let at = self.place_of(item);
         let candidate = &mut self.items[at];
         candidate.weights[source] += weight;
@@ -70,7 +71,7 @@ impl<const N: usize> Candidates<N> {
     /// Takes back what the item got from these sources.
     pub fn take_back(&mut self, item: Item, sources: &[usize]) {
         if let Ok(slot) = self.find(item) {
-            let candidate = &mut self.items[self.slots[slot] as usize - 1];
+            let candidate = &mut self.items[self.slots[slot].1 as usize - 1];
             sources.iter().for_each(|source| candidate.weights[*source] = 0.0);
         }
     }
@@ -82,14 +83,14 @@ impl<const N: usize> Candidates<N> {
         context: &Context,
         last: usize,
         row: impl Fn(Item) -> Option<&'a Neighbours>,
-        repeats: Option<&[f64; Context::LENGTH]>,
+        repeats: Option<&[f32; Context::LENGTH]>,
     ) {
         for (place, &item) in context.items().iter().enumerate().take(last) {
             let row = row(item);
             let shares = row.map_or(&[][..], |row| &row.shares);
-            self.add_row(place, 0, 1.0, shares.iter().map(|(right, share)| (*right, f64::from(*share))));
+            self.add_row(place, 0, 1.0, shares);
             if let Some(repeats) = repeats {
-                let prior = row.map_or(1.0, |row| f64::from(row.prior));
+                let prior = row.map_or(1.0, |row| row.prior);
                 self.add(item, 0, REPEATS * repeats[place] * prior, place as u8);
             }
         }
@@ -98,17 +99,11 @@ impl<const N: usize> Candidates<N> {
     /// Adds the row of the item at `place` of the context, times `scale` and the weight of the distance, with the place
     /// as the cause. Of the third item two thirds of the row count, of the fourth half, and so on: what is far away
     /// weighs little, and the end of its row next to nothing. It saves half of the work and .1 points of hit rate.
-    pub fn add_row(
-        &mut self,
-        place: usize,
-        source: usize,
-        scale: f64,
-        shares: impl ExactSizeIterator<Item = (Item, f64)>,
-    ) {
-        let weight = scale * f64::from(Context::weight(place));
+    pub fn add_row(&mut self, place: usize, source: usize, scale: f32, shares: &[(Item, f32)]) {
+        let weight = scale * Context::weight(place);
         let len = (2 * shares.len()).div_ceil(place + 1).min(shares.len());
-        for (right, share) in shares.take(len) {
-            self.add(right, source, weight * share, place as u8);
+        for (right, share) in &shares[..len] {
+            self.add(*right, source, weight * share, place as u8);
         }
     }
 
@@ -139,11 +134,11 @@ impl<const N: usize> Candidates<N> {
 
     fn place_of(&mut self, item: Item) -> usize {
         let slot = match self.find(item) {
-            Ok(slot) => return self.slots[slot] as usize - 1,
+            Ok(slot) => return self.slots[slot].1 as usize - 1,
             Err(slot) => slot,
         };
         self.items.push(Candidate { item, weights: [0.0; N], causes: [0; N], most: [0.0; N] });
-        self.slots[slot] = self.items.len() as u32;
+        self.slots[slot] = (item, self.items.len() as u32);
         if 2 * self.items.len() > self.slots.len() {
             self.grow();
         }
@@ -157,8 +152,8 @@ impl<const N: usize> Candidates<N> {
         let mut slot = (item.wrapping_mul(0x9e37_79b9) >> 8) as usize & mask;
         loop {
             match self.slots[slot] {
-                0 => return Err(slot),
-                at if self.items[at as usize - 1].item == item => return Ok(slot),
+                (_, 0) => return Err(slot),
+                (there, _) if there == item => return Ok(slot),
                 _ => slot = (slot + 1) & mask,
             }
         }
@@ -167,10 +162,11 @@ impl<const N: usize> Candidates<N> {
     fn grow(&mut self) {
         let slots = 2 * self.slots.len();
         self.slots.clear();
-        self.slots.resize(slots, 0);
+        self.slots.resize(slots, (0, 0));
         for at in 0..self.items.len() {
-            if let Err(slot) = self.find(self.items[at].item) {
-                self.slots[slot] = at as u32 + 1;
+            let item = self.items[at].item;
+            if let Err(slot) = self.find(item) {
+                self.slots[slot] = (item, at as u32 + 1);
             }
         }
     }
@@ -182,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    fn list(candidates: &mut Candidates<1>) -> Vec<(Item, f64)> {
+    fn list(candidates: &mut Candidates<1>) -> Vec<(Item, f32)> {
         candidates.top(10, |_| true).iter().map(|scored| (scored.item, scored.score)).collect()
     }
 
@@ -198,7 +194,7 @@ mod tests {
         let row = |item: Item| rows.get(item as usize);
         let mut candidates = Candidates::default();
         candidates.add_context(&context, 10, row, None);
-        let near = |score: f64, to: f64| (score - to).abs() < 1e-7;
+        let near = |score: f32, to: f32| (score - to).abs() < 1e-6;
         let all = list(&mut candidates);
         assert_eq!(all.iter().map(|s| s.0).collect::<Vec<_>>(), [11, 10, 12, 13, 14, 15]);
         assert!(near(all[0].1, 0.5) && near(all[1].1, 0.4) && near(all[2].1, 0.125), "{all:?}");
@@ -226,12 +222,12 @@ mod tests {
             n in 1_usize..30,
         ) {
             let mut candidates = Candidates::<2>::default();
-            let mut sums = std::collections::BTreeMap::<Item, [f64; 2]>::new();
+            let mut sums = std::collections::BTreeMap::<Item, [f32; 2]>::new();
             for (item, source, weight) in added {
                 // Spread over all bits, as hashes are.
                 let item = item.wrapping_mul(0x0101_0101);
-                candidates.add(item, source, f64::from(weight), 0);
-                sums.entry(item).or_default()[source] += f64::from(weight);
+                candidates.add(item, source, weight as f32, 0);
+                sums.entry(item).or_default()[source] += weight as f32;
             }
             for (item, all) in taken_back {
                 let of: &[usize] = if all { &[0, 1] } else { &[0] };
@@ -241,11 +237,11 @@ mod tests {
                     of.iter().for_each(|source| weights[*source] = 0.0);
                 }
             }
-            let mut slow: Vec<(Item, f64)> = sums.iter().map(|(item, w)| (*item, w[0] + w[1])).collect();
+            let mut slow: Vec<(Item, f32)> = sums.iter().map(|(item, w)| (*item, w[0] + w[1])).collect();
             slow.retain(|(item, score)| *score > 0.0 && item % 3 > 0);
             slow.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             slow.truncate(n);
-            let fast: Vec<(Item, f64)> = candidates.top(n, |item| item % 3 > 0).iter().map(|s| (s.item, s.score)).collect();
+            let fast: Vec<(Item, f32)> = candidates.top(n, |item| item % 3 > 0).iter().map(|s| (s.item, s.score)).collect();
             prop_assert_eq!(fast, slow);
         }
     }

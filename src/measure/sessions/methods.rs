@@ -95,7 +95,8 @@ impl Method for Rows {
         for item in context.items().iter().take(self.last) {
             self.publish(*item);
         }
-        let repeats = (self.last > 1).then(|| self.repeats.shares(self.half_life, self.now_ms));
+        let repeats = (self.last > 1)
+            .then(|| self.repeats.shares(self.half_life, self.now_ms).map(|share| share as f32));
         self.candidates.clear();
         let row = |item: Item| self.published.get(&item);
         self.candidates.add_context(context, self.last, row, repeats.as_ref());

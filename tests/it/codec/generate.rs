@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use habitue::event::{
     Control, Currency, Engagement, EngagementKind, Event, Feedback, Input, Line, Purchase, Reject, Verdict,
 };
-use habitue::signal::fact::{ChurnMoment, Fact, FactRecord};
+use habitue::signal::fact::{Before, ChurnMoment, Fact, FactRecord};
 use habitue::signal::journal::{Decision, Entry, Positions, Step};
 use habitue::signal::model::{Content, ModelRecord, Row, Stored, Whole};
 use habitue::signal::{
@@ -244,32 +244,29 @@ pub fn entry() -> impl Strategy<Value = Entry> {
 }
 
 pub fn fact_record() -> impl Strategy<Value = FactRecord> {
-    let fact =
-        prop_oneof![
-            (any::<u64>(), time(), any::<u16>(), vec(words(), 0..3)).prop_map(
-                |(event, time_ms, risk, entities)| Fact::Payment { event, time_ms, risk, entities }
-            ),
-            (any::<u64>(), time(), any::<bool>()).prop_map(|(event, time_ms, fraud)| Fact::Verdict {
-                event,
-                time_ms,
-                fraud
-            }),
-            (words(), time(), any::<bool>()).prop_map(|(entity, time_ms, fraud)| Fact::EntityVerdict {
-                entity,
-                time_ms,
-                fraud
-            }),
-            (words(), time(), vec(any::<(u32, u8)>(), 0..4)).prop_map(|(item, time_ms, before)| Fact::Item {
-                item,
-                time_ms,
-                before
-            }),
-            (any::<(u32, u32)>(), any::<u8>(), time())
-                .prop_map(|((left, right), place, time_ms)| Fact::Pair { left, right, place, time_ms }),
-            (0..1024_u32, vec((any::<u32>(), number()), 0..4))
-                .prop_map(|(partition, items)| Fact::Popular { partition, items }),
-            churn_moment().prop_map(Fact::Churn),
-        ];
+    let fact = prop_oneof![
+        (any::<u64>(), time(), any::<u16>(), vec(words(), 0..3))
+            .prop_map(|(event, time_ms, risk, entities)| Fact::Payment { event, time_ms, risk, entities }),
+        (any::<u64>(), time(), any::<bool>()).prop_map(|(event, time_ms, fraud)| Fact::Verdict {
+            event,
+            time_ms,
+            fraud
+        }),
+        (words(), time(), any::<bool>()).prop_map(|(entity, time_ms, fraud)| Fact::EntityVerdict {
+            entity,
+            time_ms,
+            fraud
+        }),
+        (words(), time(), before()).prop_map(|(item, time_ms, before)| Fact::Item { item, time_ms, before }),
+        (any::<u32>(), time(), before()).prop_map(|(right, time_ms, lefts)| Fact::Pairs {
+            right,
+            time_ms,
+            lefts
+        }),
+        (0..1024_u32, vec((any::<u32>(), number()), 0..4))
+            .prop_map(|(partition, items)| Fact::Popular { partition, items }),
+        churn_moment().prop_map(Fact::Churn),
+    ];
     prop_oneof![
         vec(fact, 0..9).prop_map(FactRecord::Packed),
         time().prop_map(|time_ms| FactRecord::Tick { time_ms }),
@@ -279,6 +276,10 @@ pub fn fact_record() -> impl Strategy<Value = FactRecord> {
             result
         }),
     ]
+}
+
+fn before() -> impl Strategy<Value = Before> {
+    vec(any::<(u32, u8)>(), 0..=Before::LENGTH).prop_map(|items| items.into_iter().collect())
 }
 
 fn churn_moment() -> impl Strategy<Value = ChurnMoment> {
@@ -309,9 +310,23 @@ fn churn_moment() -> impl Strategy<Value = ChurnMoment> {
 }
 
 pub fn row() -> impl Strategy<Value = Row> {
-    (words(), words(), any::<u64>(), time(), vec(number(), 0..9), words()).prop_map(
-        |(table, key, version, time_ms, numbers, text)| Row { table, key, version, time_ms, numbers, text },
+    (
+        words(),
+        words(),
+        any::<u64>(),
+        time(),
+        (vec(number(), 0..9), vec((any::<u32>(), 0.0..=1.0_f32), 0..9)),
+        words(),
     )
+        .prop_map(|(table, key, version, time_ms, (numbers, shares), text)| Row {
+            table,
+            key,
+            version,
+            time_ms,
+            numbers,
+            shares,
+            text,
+        })
 }
 
 pub fn model() -> impl Strategy<Value = ModelRecord> {

@@ -5,7 +5,7 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use habitue::event::{Control, Engagement, Event, Feedback, Purchase, Verdict};
-use habitue::signal::fact::{Fact, FactRecord};
+use habitue::signal::fact::{Before, Fact, FactRecord};
 use habitue::signal::journal::{Decision, Entry, Step};
 use habitue::signal::model::{Content, ModelRecord, Row, Whole};
 use habitue::signal::{Alert, DeadLetter, Reason, Recommendation, Score, Signal, Source};
@@ -68,6 +68,14 @@ fn record<const N: usize>(fields: [(&str, Value); N]) -> Value {
 
 fn branch(index: u32, value: Value) -> Value {
     Value::Union(index, Box::new(value))
+}
+
+fn of_before(before: &Before) -> Value {
+    let one = |(hash, place): &(u32, u8)| {
+        let place = Value::Int((*place).into());
+        record([("item_hash", Value::Long((*hash).into())), ("place", place)])
+    };
+    Value::Array(before.items().iter().map(one).collect())
 }
 
 fn string(text: &str) -> Value {
@@ -332,27 +340,20 @@ fn fact(fact: &Fact) -> Value {
                 ("fraud", Value::Boolean(*fraud)),
             ]),
         ),
-        Fact::Item { item, time_ms, before } => {
-            let one = |(hash, place): &(u32, u8)| {
-                let place = Value::Int((*place).into());
-                record([("item_hash", Value::Long((*hash).into())), ("place", place)])
-            };
-            branch(
-                3,
-                record([
-                    ("item", string(item)),
-                    ("time_ms", Value::TimestampMillis(*time_ms)),
-                    ("before", Value::Array(before.iter().map(one).collect())),
-                ]),
-            )
-        }
-        Fact::Pair { left, right, place, time_ms } => branch(
+        Fact::Item { item, time_ms, before } => branch(
+            3,
+            record([
+                ("item", string(item)),
+                ("time_ms", Value::TimestampMillis(*time_ms)),
+                ("before", of_before(before)),
+            ]),
+        ),
+        Fact::Pairs { right, time_ms, lefts } => branch(
             4,
             record([
-                ("left", Value::Long((*left).into())),
                 ("right", Value::Long((*right).into())),
-                ("place", Value::Int((*place).into())),
                 ("time_ms", Value::TimestampMillis(*time_ms)),
+                ("lefts", of_before(lefts)),
             ]),
         ),
         Fact::Popular { partition, items } => {
@@ -419,7 +420,12 @@ fn row(row: &Row) -> Value {
         ("time_ms", Value::TimestampMillis(row.time_ms)),
         ("numbers", Value::Array(row.numbers.iter().copied().map(Value::Double).collect())),
         ("text", string(&row.text)),
+        ("shares", Value::Array(row.shares.iter().map(share).collect())),
     ])
+}
+
+fn share((hash, share): &(u32, f32)) -> Value {
+    record([("hash", Value::Long((*hash).into())), ("share", Value::Float(*share))])
 }
 
 pub fn control(control: &Control) -> Value {

@@ -43,7 +43,7 @@ fn sequential_rules(name: &str, n_parts: usize) -> Option<(f64, f64)> {
             for (distance, left) in (1_u8..=3).zip(session[..at].iter().rev()) {
                 let row = table.neighbours(*left, usize::MAX, 0);
                 for (right, weight) in row.iter().flat_map(weights) {
-                    candidates.add(right, 0, weight / f64::from(distance), distance);
+                    candidates.add(right, 0, weight as f32 / f32::from(distance), distance);
                 }
             }
             n += 1;

@@ -53,6 +53,7 @@ pub fn publish_risk(shop: &Shop, version: u64) {
         version,
         time_ms: shop.log.now_ms(),
         numbers: vec![0.95, 0.01, 19.0, 20.0],
+        shares: Vec::new(),
         text: String::new(),
     };
     publish(shop, &row);
@@ -61,12 +62,13 @@ pub fn publish_risk(shop: &Shop, version: u64) {
 /// Item `i2` is known, and all that is popular.
 pub fn publish_popular(shop: &Shop) {
     let hash = item_hash("i2");
-    let row = |table: &str, key: String, numbers: Vec<f64>, text: &str| {
-        let time_ms = shop.log.now_ms();
-        publish(shop, &Row { table: table.into(), key, version: 1, time_ms, numbers, text: text.into() });
+    let row = |table: &str, key: String, text: &str| {
+        let (table, text, time_ms) = (table.into(), text.into(), shop.log.now_ms());
+        let (numbers, shares) = (Vec::new(), vec![(hash, 1.0)]);
+        publish(shop, &Row { table, key, version: 1, time_ms, numbers, shares, text });
     };
-    row(recommend::ITEMS, recommend::item_key(hash).to_string(), vec![1.0], "i2");
-    row(recommend::POPULAR, recommend::POPULAR_KEY.into(), vec![f64::from(hash), 1.0], "");
+    row(recommend::ITEMS, recommend::item_key(hash).to_string(), "i2");
+    row(recommend::POPULAR, recommend::POPULAR_KEY.into(), "");
 }
 
 fn publish(shop: &Shop, row: &Row) {

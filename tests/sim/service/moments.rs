@@ -41,7 +41,7 @@ impl Moments {
         let time_ms = self.began_ms + (now_ms - self.began_ms) * (DAY_MS / 1_000);
         let facts: Vec<Fact> =
             (0..1 + self.dice.below(6)).map(|_| self.moment(time_ms, lateness_ms)).collect();
-        let place = Place::new(Topic::Facts, facts[0].partition(market));
+        let place = Place::new(Topic::Facts, Fact::churn_partition(market));
         let mut value = Vec::new();
         codec::encode_fact(&FactRecord::Packed(facts.clone()), &mut value);
         log.append_record(place, None, Some(&value), now_ms).unwrap();

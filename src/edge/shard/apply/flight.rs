@@ -97,7 +97,8 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             entries.append(&mut part.entries);
             batch.offsets.append(&mut part.offsets);
             for fact in part.facts {
-                facts.entry(fact.partition(config.market_partitions)).or_default().push(fact);
+                let to = |partition, fact| facts.entry(partition).or_default().push(fact);
+                fact.split(config.market_partitions, to);
             }
         }
         for (partition, facts) in facts {
