@@ -38,8 +38,7 @@ pub fn market_is(world: &World, partitions: u32, said: &[Fact]) -> Found {
             let fact = codec::decode_fact(&record.value.unwrap()).unwrap();
             if let FactRecord::Packed(facts) = &fact {
                 for fact in facts {
-                    let is_here = |to, told| assert!(to == number && told == *fact, "a fact is misplaced");
-                    fact.clone().split(partitions, is_here);
+                    fact.clone().split(partitions, |to, _| assert_eq!(to, number, "a fact is misplaced"));
                 }
                 written.extend(facts.iter().map(|fact| format!("{fact:?}")));
             }
