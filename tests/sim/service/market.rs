@@ -27,7 +27,7 @@ pub struct Found {
 /// Every fact that the customer partitions said, or the test wrote, is in the facts topic exactly once, and every
 /// record of `models` is what a replay of the facts publishes, to the byte. A job's result is what the job comes to.
 pub fn market_is(world: &World, partitions: u32, said: &[Fact]) -> Found {
-    let mut said: Vec<String> = said.iter().map(|fact| format!("{fact:?}")).collect();
+    let mut said: Vec<String> = said.iter().flat_map(told).collect();
     let (mut written, mut made, mut found) = (Vec::new(), Vec::new(), Found::default());
     for number in 0..partitions {
         let place = Place::new(Topic::Facts, number);
@@ -40,7 +40,7 @@ pub fn market_is(world: &World, partitions: u32, said: &[Fact]) -> Found {
                 for fact in facts {
                     fact.clone().split(partitions, |to, _| assert_eq!(to, number, "a fact is misplaced"));
                 }
-                written.extend(facts.iter().map(|fact| format!("{fact:?}")));
+                written.extend(facts.iter().flat_map(told));
             }
             // Ticks go on for ever; what is not committed yet is nobody's yet.
             if record.offset >= committed {
@@ -62,7 +62,7 @@ pub fn market_is(world: &World, partitions: u32, said: &[Fact]) -> Found {
         found.ignored += output.answers.iter().filter(|(_, is_awaited)| !is_awaited).count();
         let learners = partition.learners().into_iter().flat_map(|(_, learners)| learners);
         found.labels += learners.filter(|(name, _)| *name == "no_skill").map(|(_, q)| q.labels).sum::<u64>();
-        said.extend(output.facts.iter().map(|fact| format!("{fact:?}")));
+        said.extend(output.facts.iter().flat_map(told));
         made.extend(output.rows.into_iter().map(ModelRecord::Row));
         made.extend(output.models.into_iter().map(ModelRecord::Whole));
     }
@@ -76,6 +76,16 @@ pub fn market_is(world: &World, partitions: u32, said: &[Fact]) -> Found {
     assert_eq!(published.len(), made.len(), "models published and models of a replay");
     assert!(published == made, "a model was published otherwise than in a replay");
     found
+}
+
+/// What a fact tells: pairs one by one, for they are said together and written to the partitions of their lefts.
+fn told(fact: &Fact) -> Vec<String> {
+    match fact {
+        Fact::Pairs { right, time_ms, lefts } => {
+            lefts.items().iter().map(|left| format!("{right} after {left:?} at {time_ms}")).collect()
+        }
+        _ => vec![format!("{fact:?}")],
+    }
 }
 
 /// All records of models, contents inline, sorted. Versions of a key rise one by one.
