@@ -41,6 +41,8 @@ impl Wire {
         let is_list = matches!(signal, Signal::Recommendation(_));
         let mut out = Vec::with_capacity(if is_list { 1_024 } else { 256 });
         codec::encode_signal_as(signal, self.outputs, &mut out);
+        // A batch holds thousands: the next one is written into the room that is given back.
+        out.shrink_to_fit();
         out
     }
 
