@@ -51,7 +51,7 @@ impl<'a> Evidence<'a> {
         // Rows lie far apart. Asked for in a row they are fetched side by side.
         let mut context = [None; Context::LENGTH];
         context.iter_mut().zip(self.context.items()).for_each(|(row, item)| *row = self.row(*item));
-        self.gather(&context, room);
+        self.gather(n, &context, room);
         let Room { candidates, again } = room;
         let propose = |(scored, row): (&Scored<_>, &Row)| self.propose(scored, row, &context, again);
         // Nearly all have a name, so some are asked first, and all only where too few of those have one.
@@ -85,43 +85,43 @@ impl<'a> Evidence<'a> {
     }
 
     /// What every source says of every item, on one scale.
-    fn gather(&self, context: &[Option<&Row>], room: &mut Room) {
+    fn gather(&self, n: usize, context: &[Option<&Row>], room: &mut Room) {
         let Room { candidates, again } = room;
         candidates.clear();
         again.clear();
         again.extend(self.bought.iter().flat_map(|bought| bought.scored(self.now_ms)));
         let own = if again.is_empty() { 0.0 } else { self.bought.map_or(0.0, Repurchases::share) };
         let others = 1.0 - own as f32;
-        let open = self.session(others, context, candidates);
+        let (open, least) = self.session(n, others, context, candidates);
         let orders: f64 = again.iter().map(|(_, score)| score).sum();
         for (number, (bought, score)) in (0_u8..).zip(&*again) {
             candidates.add(bought.item, REPURCHASE, (own * score / orders) as f32, number);
         }
         let popular = self.tables.row(POPULAR, POPULAR_KEY).map_or(&[][..], |row| &row.shares);
-        for (item, share) in popular {
+        for (item, share) in popular.iter().take_while(|(_, share)| others * open * share >= least) {
             candidates.add(*item, POPULARITY, others * open * share, 0);
         }
         self.context.items().iter().for_each(|item| candidates.take_back(*item, &[SESSION, POPULARITY]));
         self.at_hand.iter().for_each(|item| candidates.take_back(*item, &[SESSION, REPURCHASE, POPULARITY]));
     }
 
-    /// Adds the rows of the context, and returns the share that they leave open, which is anybody's guess: an item
-    /// without a row leaves all of its own.
+    /// Adds the rows of the context. Returns the share that they leave open, which is anybody's guess: an item without
+    /// a row leaves all of its own; and the weight below which nothing was added.
     fn session(
         &self,
+        n: usize,
         others: f32,
         context: &[Option<&Row>],
         candidates: &mut Candidates<{ SOURCES.len() }>,
-    ) -> f32 {
+    ) -> (f32, f32) {
         let places = self.context.items().len();
         let all: f32 = (0..places).map(Context::weight).sum();
-        let mut open = 0.0;
-        for (place, row) in context[..places].iter().enumerate() {
-            let (own, neighbours) = row.and_then(|row| row.shares.split_first()).unwrap_or((&(0, 1.0), &[]));
-            open += Context::weight(place) / all * own.1;
-            candidates.add_row(place, SESSION, others / all, neighbours);
-        }
-        if places == 0 { 1.0 } else { open }
+        let rows = context[..places].iter();
+        let rows = rows.map(|row| row.and_then(|row| row.shares.split_first()).unwrap_or((&(0, 1.0), &[])));
+        let open =
+            rows.clone().enumerate().map(|(place, (own, _))| Context::weight(place) / all * own.1).sum();
+        let least = candidates.add_rows(n, SESSION, others / all, rows.map(|(_, neighbours)| neighbours));
+        (if places == 0 { 1.0 } else { open }, least)
     }
 
     fn row(&self, item: Item) -> Option<&'a Row> {

@@ -5,6 +5,9 @@ use super::{Context, Item, Neighbours};
 /// What the share of repeats at a place weighs against the rows. The rows of a full context weigh 1 + 1/2 + … + 1/10
 /// = 2.93 together; so both sides are shares of the next item on one scale.
 const REPEATS: f32 = 3.0;
+/// What has less than this part of what the last of a list has at least is not looked at. It saves a third of the
+/// work, half where lists are short, and at most .05 points of hit rate on two sets of click sessions.
+const LITTLE: f32 = 0.2;
 
 /// Items with weights from `N` sources that are added up. Keep it: it keeps its room.
 ///
@@ -76,35 +79,49 @@ impl<const N: usize> Candidates<N> {
         }
     }
 
-    /// Adds the rows of the context's nearest `last` items ([`Self::add_row`]), and the items themselves by the shares of `repeats` where nothing better is known: a row with much evidence knows how often its item is
+    /// Adds the rows of the context's nearest `last` items ([`Self::add_rows`]) for a list of `n`, and the items themselves by
+    /// the shares of `repeats` where nothing better is known: a row with much evidence knows how often its item is
     /// seen again. Without shares only such evidence brings an item back. All of it counts for source 0.
     pub fn add_context<'a>(
         &mut self,
+        n: usize,
         context: &Context,
         last: usize,
         row: impl Fn(Item) -> Option<&'a Neighbours>,
         repeats: Option<&[f32; Context::LENGTH]>,
     ) {
-        for (place, &item) in context.items().iter().enumerate().take(last) {
-            let row = row(item);
-            let shares = row.map_or(&[][..], |row| &row.shares);
-            self.add_row(place, 0, 1.0, shares);
-            if let Some(repeats) = repeats {
-                let prior = row.map_or(1.0, |row| row.prior);
-                self.add(item, 0, REPEATS * repeats[place] * prior, place as u8);
-            }
+        let mut rows = [None; Context::LENGTH];
+        let nearest = context.items().iter().take(last);
+        rows.iter_mut().zip(nearest.clone()).for_each(|(to, item)| *to = row(*item));
+        self.add_rows(n, 0, 1.0, rows.iter().map(|row| row.map_or(&[][..], |row| &row.shares)));
+        let repeats = repeats.iter().flat_map(|repeats| repeats.iter());
+        for (place, (item, share)) in nearest.zip(repeats).enumerate() {
+            let prior = rows[place].map_or(1.0, |row| row.prior);
+            self.add(*item, 0, REPEATS * share * prior, place as u8);
         }
     }
 
-    /// Adds the row of the item at `place` of the context, times `scale` and the weight of the distance, with the place
-    /// as the cause. Of the third item two thirds of the row count, of the fourth half, and so on: what is far away
-    /// weighs little, and the end of its row next to nothing. It saves half of the work and .1 points of hit rate.
-    pub fn add_row(&mut self, place: usize, source: usize, scale: f32, shares: &[(Item, f32)]) {
-        let weight = scale * Context::weight(place);
-        let len = (2 * shares.len()).div_ceil(place + 1).min(shares.len());
-        for (right, share) in &shares[..len] {
-            self.add(*right, source, weight * share, place as u8);
+    /// Adds the rows of a context, nearest first, each times `scale` and the weight of its distance, with the place as
+    /// the cause. Returns the weight below which nothing was added: [`LITTLE`] of what the `n`th of one row has, as
+    /// rows are sorted. The `n`th of the list has no less than that, whatever else there is.
+    pub fn add_rows<'a>(
+        &mut self,
+        n: usize,
+        source: usize,
+        scale: f32,
+        rows: impl Iterator<Item = &'a [(Item, f32)]> + Clone,
+    ) -> f32 {
+        let rows = rows.enumerate().map(|(place, row)| (place, scale * Context::weight(place), row));
+        let of_nth = |(_, weight, row): (_, f32, &[(Item, f32)])| {
+            row.get(n.saturating_sub(1)).map_or(0.0, |(_, share)| weight * share)
+        };
+        let least = LITTLE * rows.clone().map(of_nth).fold(0.0, f32::max);
+        for (place, weight, row) in rows {
+            for (right, share) in row.iter().take_while(|(_, share)| weight * share >= least) {
+                self.add(*right, source, weight * share, place as u8);
+            }
         }
+        least
     }
 
     /// The `n` best items with a score above 0 that `is_wanted`, highest first, equal ones by item. Asks of few more
@@ -193,10 +210,10 @@ mod tests {
         [2, 1, 0].into_iter().for_each(|item| context.push(item));
         let row = |item: Item| rows.get(item as usize);
         let mut candidates = Candidates::default();
-        candidates.add_context(&context, 10, row, None);
+        candidates.add_context(10, &context, 10, row, None);
         let near = |score: f32, to: f32| (score - to).abs() < 1e-6;
         let all = list(&mut candidates);
-        assert_eq!(all.iter().map(|s| s.0).collect::<Vec<_>>(), [11, 10, 12, 13, 14, 15]);
+        assert_eq!(all.iter().map(|s| s.0).collect::<Vec<_>>(), [11, 10, 12, 13, 14, 15, 16]);
         assert!(near(all[0].1, 0.5) && near(all[1].1, 0.4) && near(all[2].1, 0.125), "{all:?}");
         let causes: Vec<u8> = candidates.top(3, |item| item != 10).iter().map(|s| s.causes[0]).collect();
         assert_eq!(causes, [1, 1, 1], "11 has .3 of the second row and .2 of the first");
@@ -204,14 +221,18 @@ mod tests {
         candidates.clear();
         let mut repeats = [0.0; Context::LENGTH];
         repeats[..3].copy_from_slice(&[0.2, 0.1, 0.05]);
-        candidates.add_context(&context, 10, row, Some(&repeats));
+        candidates.add_context(10, &context, 10, row, Some(&repeats));
         let all = list(&mut candidates);
         // The nearest has half its share; the others have rows that know.
-        assert_eq!(all.iter().map(|s| s.0).collect::<Vec<_>>(), [11, 10, 0, 12, 13, 14, 15]);
+        assert_eq!(all.iter().map(|s| s.0).collect::<Vec<_>>(), [11, 10, 0, 12, 13, 14, 15, 16]);
         assert!(near(all[2].1, 0.3), "{all:?}");
         candidates.clear();
-        candidates.add_context(&context, 1, row, None);
+        candidates.add_context(10, &context, 1, row, None);
         assert_eq!(list(&mut candidates).iter().map(|s| s.0).collect::<Vec<_>>(), [10, 11]);
+        candidates.clear();
+        // The second of the first row has .2, so that what has less than .04 is not looked at.
+        candidates.add_context(2, &context, 10, row, None);
+        assert_eq!(list(&mut candidates).iter().map(|s| s.0).collect::<Vec<_>>(), [11, 10, 12, 13]);
     }
 
     proptest! {

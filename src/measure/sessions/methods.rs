@@ -99,7 +99,7 @@ impl Method for Rows {
             .then(|| self.repeats.shares(self.half_life, self.now_ms).map(|share| share as f32));
         self.candidates.clear();
         let row = |item: Item| self.published.get(&item);
-        self.candidates.add_context(context, self.last, row, repeats.as_ref());
+        self.candidates.add_context(LIST, context, self.last, row, repeats.as_ref());
         let best = self.candidates.top(LIST, |item| !skip.contains(&item));
         list.clear();
         list.extend(best.iter().map(|scored| scored.item));
