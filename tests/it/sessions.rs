@@ -47,10 +47,10 @@ fn quality(document: &Value, method: &str) -> (u64, u64, f64) {
 fn figures_are_those_of_the_slow_definition_and_do_not_move() {
     // Hits and mean reciprocal rank of METHODS.
     let pinned = [
-        ("published", true, [(6, 0.002685), (131, 0.112152), (311, 0.322188), (312, 0.322292)]),
-        ("published", false, [(6, 0.002744), (127, 0.107298), (307, 0.319361), (308, 0.319465)]),
+        ("published", true, [(6, 0.002685), (131, 0.112152), (310, 0.322009), (311, 0.322113)]),
+        ("published", false, [(6, 0.002744), (127, 0.107298), (306, 0.319046), (307, 0.319150)]),
         ("shop", true, [(5, 0.003773), (79, 0.098633), (91, 0.116101), (92, 0.116285)]),
-        ("shop", false, [(5, 0.003863), (76, 0.093482), (87, 0.110207), (88, 0.110391)]),
+        ("shop", false, [(5, 0.003863), (76, 0.093482), (87, 0.110192), (88, 0.110376)]),
     ];
     let slow = Slow::read(TRAIN, TEST);
     for (protocol, online, methods) in pinned {

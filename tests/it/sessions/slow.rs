@@ -123,19 +123,25 @@ impl Counts {
     fn scores(&self, before: &[u32], last: usize) -> BTreeMap<u32, f64> {
         // As seen when the last session was learned.
         let seen = (-(self.minutes - 1.0) / (60.0 * MINUTES_A_DAY)).exp2();
+        let nearest: Vec<u32> = nearest(before).into_iter().take(last).collect();
+        let evidence =
+            |left: &u32| self.pairs.get(left).map_or(0.0, |row| row.values().sum::<f64>()) * seen + 10.0;
+        let weighed = |(place, left): (usize, &u32)| -> Vec<(u32, f64)> {
+            let row = ordered(self.pairs.get(left).cloned().unwrap_or_default());
+            let weight = |weight: f64| weight * seen / evidence(left) / (place + 1) as f64;
+            row.into_iter().take(50).map(|(right, count)| (right, weight(count))).collect()
+        };
+        let rows: Vec<Vec<(u32, f64)>> = nearest.iter().enumerate().map(weighed).collect();
+        // What has less than a fifth of what the last of a list of 20 has by one row alone does not count.
+        let last_of_list = rows.iter().filter_map(|row| Some(row.get(19)?.1)).fold(0.0, f64::max);
         let mut scores: BTreeMap<u32, f64> = BTreeMap::new();
-        for (place, left) in nearest(before).into_iter().enumerate().take(last) {
-            let row = self.pairs.get(&left).cloned().unwrap_or_default();
-            let evidence = row.values().sum::<f64>() * seen + 10.0;
-            // All of the first two, two thirds of the third, half of the fourth, and so on.
-            let published = row.len().min(50);
-            let counted = (2 * published).div_ceil(place + 1).min(published);
-            for (right, weight) in ordered(row).into_iter().take(counted) {
-                *scores.entry(right).or_default() += weight * seen / evidence / (place + 1) as f64;
+        for (place, (left, row)) in nearest.iter().zip(rows).enumerate() {
+            for (right, weight) in row.into_iter().filter(|(_, weight)| *weight >= last_of_list / 5.0) {
+                *scores.entry(right).or_default() += weight;
             }
             if last > 1 {
                 let again = self.back[place] * seen / (self.steps * seen + 1.0);
-                *scores.entry(left).or_default() += 3.0 * again * 10.0 / evidence;
+                *scores.entry(*left).or_default() += 3.0 * again * 10.0 / evidence(left);
             }
         }
         scores
