@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Customer, CustomerKey};
-use crate::math::hash::IdMap;
+use crate::math::hash::SlotIndex;
 
 /// Records in a page: small enough that copying one is microseconds, large enough that a view of a
 /// million customers is 31 thousand references.
@@ -23,7 +23,8 @@ pub struct Table {
     pages: Vec<Arc<Page>>,
     /// Slots that were given back, reused last first.
     free: Vec<u32>,
-    index: IdMap<CustomerKey, u32>,
+    index: SlotIndex,
+    /// Of ids and memories.
     heap_bytes: usize,
 }
 
@@ -52,7 +53,7 @@ impl Table {
     }
 
     pub fn slot(&self, key: CustomerKey) -> Option<u32> {
-        self.index.get(&key).copied()
+        self.index.find(key, |slot| self.get(slot).is_some_and(|customer| customer.key() == key))
     }
 
     pub fn get(&self, slot: u32) -> Option<&Customer> {
@@ -69,7 +70,8 @@ impl Table {
     /// The slot of the new record. The key must not be there yet.
     pub fn insert(&mut self, customer: Customer) -> u32 {
         let key = customer.key();
-        self.heap_bytes += customer.id.len();
+        assert!(self.slot(key).is_none(), "a customer is inserted twice");
+        self.heap_bytes += heap_bytes(&customer);
         let slot = match self.free.pop() {
             Some(slot) => {
                 *self.cell(slot) = Some(customer);
@@ -77,15 +79,14 @@ impl Table {
             }
             None => self.push(Some(customer)),
         };
-        let before = self.index.insert(key, slot);
-        assert!(before.is_none(), "a customer is inserted twice");
+        self.index.insert(key, slot);
         slot
     }
 
     pub fn remove(&mut self, slot: u32) -> Option<Customer> {
         let customer = self.cell(slot).take()?;
-        self.index.remove(&customer.key());
-        self.heap_bytes -= customer.id.len();
+        self.index.remove(customer.key(), slot);
+        self.heap_bytes -= heap_bytes(&customer);
         self.free.push(slot);
         Some(customer)
     }
@@ -99,12 +100,19 @@ impl Table {
         records(&self.pages)
     }
 
-    /// Pages, ids and index, in bytes.
+    /// Sets what an analysis remembers of the customer in a slot that is taken.
+    pub fn remember(&mut self, slot: u32, analysis: u8, memory: &[u8]) {
+        let customer = self.get_mut(slot).expect("the slot is taken");
+        let before = customer.memory.bytes();
+        customer.memory.set(analysis, memory);
+        let after = customer.memory.bytes();
+        self.heap_bytes = self.heap_bytes + after - before;
+    }
+
+    /// Pages, ids, memories and index, in bytes.
     pub fn bytes(&self) -> usize {
         let page = PAGE * size_of::<Option<Customer>>() + size_of::<Page>() + 16;
-        // Key, slot and control byte at the map's load.
-        let index = self.index.len() * (size_of::<(CustomerKey, u32)>() + 1) * 8 / 7;
-        self.pages.len() * page + self.heap_bytes + self.len() * 16 + index + self.free.len() * 4
+        self.pages.len() * page + self.heap_bytes + self.index.bytes() + self.free.len() * 4
     }
 
     fn cell(&mut self, slot: u32) -> &mut Option<Customer> {
@@ -150,10 +158,11 @@ impl Table {
         for slot in 0..stored.slots {
             let record = records.next_if(|(at, _)| *at == slot).map(|(_, customer)| customer);
             if let Some(customer) = &record {
-                table.heap_bytes += customer.id.len();
-                if table.index.insert(customer.key(), slot).is_some() {
+                table.heap_bytes += heap_bytes(customer);
+                if table.slot(customer.key()).is_some() {
                     return Err(format!("customer {} stands twice in the table", customer.id));
                 }
+                table.index.insert(customer.key(), slot);
             }
             table.push(record);
         }
@@ -163,6 +172,11 @@ impl Table {
         table.free = stored.free;
         Ok(table)
     }
+}
+
+/// The id with the counts in front of it, and what analyses remember.
+fn heap_bytes(customer: &Customer) -> usize {
+    customer.id.len() + 16 + customer.memory.bytes()
 }
 
 fn records(pages: &[Arc<Page>]) -> impl Iterator<Item = (u32, &Customer)> {

@@ -145,6 +145,56 @@ impl<K: Hash + Eq> PartialEq for IdSet<K> {
     }
 }
 
+/// Where things with keys of 128 hashed bits lie, found without holding the keys: 32 bits of a key stand beside its
+/// slot, and the caller says whether the thing in a slot has the key. It can not be iterated.
+///
+/// Cost: O(1); 9 bytes a place, of which 7 of 8 are taken at most.
+#[derive(Debug, Clone, Default)]
+pub struct SlotIndex {
+    places: hashbrown::HashTable<(u32, u32)>,
+}
+
+impl SlotIndex {
+    /// The slot of a key; `has_key` is asked about the few slots whose bits are the same.
+    pub fn find(&self, key: u128, mut has_key: impl FnMut(u32) -> bool) -> Option<u32> {
+        let tag = tag_of(key);
+        let place = self.places.find(spread(tag), |(other, slot)| *other == tag && has_key(*slot));
+        place.map(|(_, slot)| *slot)
+    }
+
+    /// Puts a key that is not there yet.
+    pub fn insert(&mut self, key: u128, slot: u32) {
+        let tag = tag_of(key);
+        self.places.insert_unique(spread(tag), (tag, slot), |(tag, _)| spread(*tag));
+    }
+
+    /// Takes out the key that lies in this slot; false where it is not there.
+    pub fn remove(&mut self, key: u128, slot: u32) -> bool {
+        let tag = tag_of(key);
+        let entry = self.places.find_entry(spread(tag), |place| *place == (tag, slot));
+        entry.map(|entry| entry.remove()).is_ok()
+    }
+
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Heap bytes, counted as in [`IdMap::bytes`].
+    pub fn bytes(&self) -> usize {
+        table_bytes(self.places.capacity(), size_of::<(u32, u32)>())
+    }
+}
+
+/// Keys are hashes: any of their bits do.
+fn tag_of(key: u128) -> u32 {
+    (key >> 96) as u32
+}
+
+/// To 64 bits: the low ones choose a place, the highest are compared first.
+fn spread(tag: u32) -> u64 {
+    u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 fn table_bytes(capacity: usize, entry_bytes: usize) -> usize {
     if capacity == 0 {
         return 0;
