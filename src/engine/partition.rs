@@ -205,7 +205,7 @@ impl Partition {
         if let Decision::Remember { analysis, customer, memory } = decision
             && let Some(slot) = self.table.slot(*customer)
         {
-            self.table.get_mut(slot).expect("the index points at a record").memory.set(*analysis, memory);
+            self.table.remember(slot, *analysis, memory);
             self.touch(*customer);
         }
     }

@@ -8,7 +8,7 @@ use crate::engine::timers::{FIRE_MAX, Timer};
 use crate::event::TimeMs;
 
 impl Partition {
-    /// Fires what is due, in (due, customer) order; beyond [`FIRE_MAX`] it stays due for the next step.
+    /// Fires what is due, in (due, slot) order; beyond [`FIRE_MAX`] it stays due for the next step.
     pub(super) fn fire(&mut self, mode: Mode, view: View<'_>, output: &mut Output) {
         for _ in 0..FIRE_MAX {
             let clock_ms = self.watermark.clock_ms();
@@ -23,9 +23,10 @@ impl Partition {
 
     /// A customer is silent: the analyses judge, unless this is a replay, and the next look is armed.
     fn look(&mut self, timer: Timer, mode: Mode, view: View<'_>, output: &mut Output) {
-        let slot = self.table.slot(timer.customer).expect("a timer belongs to a record");
+        let slot = timer.slot;
+        let customer = self.table.get(slot).expect("a timer belongs to a record");
+        let key = customer.key();
         if let (Mode::Live, Some(source)) = (mode, self.newest) {
-            let customer = self.table.get(slot).expect("the index points at a record");
             let decided = output.decisions.len();
             for analysis in &mut self.analyses {
                 analysis.wake(source, timer.due_ms, customer, view, output);
@@ -33,7 +34,7 @@ impl Partition {
             self.decide_all(output, decided);
         }
         self.arm_silence(slot, crate::customer::orders::day_of(timer.due_ms));
-        self.touch(timer.customer);
+        self.touch(key);
     }
 
     /// Arms the first look after this day in place of the one that is armed. Looks of a day are spread over it by
@@ -42,13 +43,13 @@ impl Partition {
         let customer = self.table.get_mut(slot).expect("the index points at a record");
         let (key, armed_ms) = (customer.key(), customer.timers[TIMER_SILENCE]);
         if armed_ms != NOT_ARMED {
-            self.timers.disarm(Timer { due_ms: armed_ms, customer: key, kind: TIMER_SILENCE });
+            self.timers.disarm(Timer { due_ms: armed_ms, slot, kind: TIMER_SILENCE });
         }
         let Some(look_day) = customer.orders.next_look(day) else { return };
         let within_day_ms = (key % DAY_MS.unsigned_abs() as u128) as TimeMs;
         let due_ms = TimeMs::from(look_day) * DAY_MS + within_day_ms;
         customer.timers[TIMER_SILENCE] = due_ms;
-        self.timers.arm(Timer { due_ms, customer: key, kind: TIMER_SILENCE });
+        self.timers.arm(Timer { due_ms, slot, kind: TIMER_SILENCE });
     }
 
     /// A slot for a new customer; makes room first where there is none.
@@ -59,8 +60,9 @@ impl Partition {
         let mut customer = Customer::new(id);
         let due_ms = time_ms.saturating_add(self.config.customer_retention_ms);
         customer.timers[TIMER_EXPIRE] = due_ms;
-        self.timers.arm(Timer { due_ms, customer: customer.key(), kind: TIMER_EXPIRE });
-        self.table.insert(customer)
+        let slot = self.table.insert(customer);
+        self.timers.arm(Timer { due_ms, slot, kind: TIMER_EXPIRE });
+        slot
     }
 
     /// Drops the customer that has been silent longest.
@@ -76,14 +78,15 @@ impl Partition {
     /// An expiry timer is armed once and looks at the last event only when it is due: it drops the
     /// customer (true), or is armed again for when that event will have been the last for long enough.
     fn expire(&mut self, timer: Timer, now_ms: TimeMs) -> bool {
-        let slot = self.table.slot(timer.customer).expect("a timer belongs to a record");
-        let customer = self.table.get_mut(slot).expect("the index points at a record");
+        let slot = timer.slot;
+        let customer = self.table.get_mut(slot).expect("a timer belongs to a record");
         customer.timers[TIMER_EXPIRE] = NOT_ARMED;
         let due_ms = customer.profile.last_ms.saturating_add(self.config.customer_retention_ms);
         if due_ms > timer.due_ms && (due_ms > now_ms || now_ms == TimeMs::MAX) {
             customer.timers[TIMER_EXPIRE] = due_ms;
+            let key = customer.key();
             self.timers.arm(Timer { due_ms, ..timer });
-            self.touch(timer.customer);
+            self.touch(key);
             return false;
         }
         self.drop_customer(slot);
@@ -92,10 +95,9 @@ impl Partition {
 
     pub(super) fn drop_customer(&mut self, slot: u32) {
         let Some(customer) = self.table.remove(slot) else { return };
-        let key = customer.key();
         for (kind, due_ms) in customer.timers.into_iter().enumerate() {
-            self.timers.disarm(Timer { due_ms, customer: key, kind });
+            self.timers.disarm(Timer { due_ms, slot, kind });
         }
-        self.touch(key);
+        self.touch(customer.key());
     }
 }
