@@ -11,8 +11,8 @@ use super::document::{Document, Finding};
 use super::units;
 use crate::event::{Currency, EngagementKind, TimeMs};
 
-/// What the columns of the files mean. A kind of event whose columns are not all in a file does not come
-/// from that file.
+/// What the columns of the files mean, or that their lines are sessions. A kind of event whose columns are not all in a
+/// file does not come from that file.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mapping {
@@ -25,6 +25,7 @@ pub struct Mapping {
     pub engagement: Option<EngagementColumns>,
     pub feedback: Option<FeedbackColumns>,
     pub label: Option<Label>,
+    pub sessions: Option<Sessions>,
 }
 
 /// `[time]`: the column of event time. Cells are numbers since the epoch, or dates with or without a time
@@ -179,6 +180,32 @@ pub struct Label {
     pub legitimate: Legitimate,
 }
 
+/// `[sessions]`: the files have no columns. Each line is one visitor, who views its items in turn, and whose name is the
+/// number of the line, from 1 over all files. They tell no times, so a clock is made up.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sessions {
+    /// Of the first line. Default 2000-01-01.
+    #[serde(deserialize_with = "units::moment")]
+    pub begin: TimeMs,
+    /// From the beginning of a session to that of the next; the end of a long one comes in between. Default 1m.
+    #[serde(deserialize_with = "units::duration")]
+    pub session_gap: Duration,
+    /// From a view to the next of its session. Default 5s.
+    #[serde(deserialize_with = "units::duration")]
+    pub view_gap: Duration,
+}
+
+impl Default for Sessions {
+    fn default() -> Sessions {
+        Sessions {
+            begin: 946_684_800_000,
+            session_gap: Duration::from_secs(60),
+            view_gap: Duration::from_secs(5),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Legitimate {
@@ -217,11 +244,11 @@ impl Mapping {
     }
 
     fn findings(&self) -> Vec<Finding> {
+        if let Some(sessions) = &self.sessions {
+            return self.findings_of(sessions);
+        }
         let mut found = Vec::new();
-        let mut say = |path: &str, message: String, help: &str| {
-            let paths = vec![path.split('.').map(String::from).collect()];
-            found.push(Finding { paths, message, help: (!help.is_empty()).then(|| help.to_owned()) });
-        };
+        let mut say = |path: &str, message: String, help: &str| found.push(finding(path, message, help));
         let mut need = |path: &str, cell: &str, is_table_there: bool| {
             if is_table_there && cell.is_empty() {
                 say(path, format!("`{path}` is missing"), "name a column of the files");
@@ -248,7 +275,7 @@ impl Mapping {
             say(
                 "purchase",
                 "no kind of event is mapped".into(),
-                "give [purchase], [engagement] or [feedback]",
+                "give [purchase], [engagement], [feedback] or [sessions]",
             );
         }
         if self.label.is_some() && self.purchase.is_none() {
@@ -284,4 +311,20 @@ impl Mapping {
         }
         found
     }
+    fn findings_of(&self, sessions: &Sessions) -> Vec<Finding> {
+        let alone = Mapping { sessions: Some(sessions.clone()), ..Mapping::default() };
+        let others = (*self != alone).then(|| {
+            finding("sessions", "lines of sessions have no columns".into(), "leave every other table out")
+        });
+        let gaps = [("session_gap", sessions.session_gap), ("view_gap", sessions.view_gap)];
+        let none = gaps.into_iter().filter(|(_, gap)| gap.is_zero()).map(|(key, _)| {
+            finding(&format!("sessions.{key}"), "no time would pass".into(), "a duration such as \"5s\"")
+        });
+        others.into_iter().chain(none).collect()
+    }
+}
+
+fn finding(path: &str, message: String, help: &str) -> Finding {
+    let paths = vec![path.split('.').map(String::from).collect()];
+    Finding { paths, message, help: (!help.is_empty()).then(|| help.to_owned()) }
 }

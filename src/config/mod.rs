@@ -31,7 +31,7 @@ pub use engine::Engine;
 pub use kafka::{Kafka, Mechanism, Protocol, Secret, SecretError, Security};
 pub use mapping::{
     EngagementColumns, FeedbackColumns, Label, Legitimate, Mapping, MoneyUnit, NegativeQuantity,
-    PurchaseColumns, Rows as SelectedRows, TimeUnit,
+    PurchaseColumns, Rows as SelectedRows, Sessions, TimeUnit,
 };
 pub use report::{Problem, Refusal};
 pub use service::{LogFormat, LogLevel, Logging, Service, Snapshots};

@@ -11,6 +11,7 @@ pub mod log;
 pub mod logging;
 pub mod metrics;
 pub mod service;
+pub mod session_file;
 pub mod shard;
 pub mod topics;
 pub mod version;

@@ -211,6 +211,110 @@ price = "amount"
     assert_eq!((&churn["learners"], &churn["baselines"]), (&json!({}), &json!({})));
 }
 
+/// The second session begins while the first still views.
+#[test]
+fn lines_of_sessions_become_visitors_who_view() {
+    let folder = Folder::new("visitors");
+    let mapping = folder.file("mapping.toml", "[sessions]\nsession_gap = \"1m\"\nview_gap = \"40s\"\n");
+    let train = folder.file("train.txt", "a b a\r\n\n c\tb \n");
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gz, b"a c\na b a").unwrap();
+    let test = folder.file("test.txt.gz", gz.finish().unwrap());
+    let totals = folder.file("customers.csv", "");
+    let run = || {
+        let mut found = document(&[&train, &test, "--mapping", &mapping, "--customers", &totals]);
+        for clocked in ["seconds", "events_per_second_per_core"] {
+            found[clocked].take();
+        }
+        found
+    };
+    let found = run();
+    assert_eq!(found["applied"], json!({ "purchases": 0, "engagements": 10, "feedback": 0 }));
+    assert_eq!((&found["rows"], &found["left_out"]), (&json!(5), &json!({ "empty_line": 1 })));
+    assert_eq!((&found["dead_letters"], &found["duplicates"]), (&json!({}), &json!(0)));
+    let written = std::fs::read_to_string(&totals).unwrap();
+    let visitors: Vec<Vec<&str>> = written.lines().map(|line| line.split(',').collect()).skip(1).collect();
+    let visits: Vec<_> = visitors.iter().map(|row| (row[0], row[1], row[2], row[8])).collect();
+    // The empty line is nobody's, and takes no time.
+    assert_eq!(
+        visits,
+        [
+            ("1", "946684800000", "946684880000", "3"),
+            ("3", "946684860000", "946684900000", "2"),
+            ("4", "946684920000", "946684960000", "2"),
+            ("5", "946684980000", "946685060000", "3"),
+        ]
+    );
+    assert_eq!(found, run(), "the same again");
+}
+
+#[test]
+fn sessions_are_rated_beside_their_baselines() {
+    let mapping = "docs/mappings/sessions.toml";
+    let files = ["train", "test"].map(|part| format!("tests/data/serenade_toy/{part}.txt"));
+    let found = document(&[&files[0], &files[1], "--mapping", mapping]);
+    assert_eq!(found["applied"]["engagements"], json!(11_574 + 842));
+    let recommend = &found["analyses"]["recommend"];
+    let of = |group: &str, name: &str, key: &str| recommend[group][name][key].as_f64().unwrap();
+    assert_eq!(of("learners", "default", "n"), of("baselines", "popularity", "n"));
+    assert!(
+        of("learners", "default", "hit_rate_10") > 2.0 * of("baselines", "popularity", "hit_rate_10"),
+        "{recommend}"
+    );
+    // The visitor's own items by the slow definition. The few steps before there was a list are not rated.
+    let text: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let (mut steps, mut again) = (0.0, 0.0);
+    for line in text.lines() {
+        let items: Vec<&str> = line.split_whitespace().collect();
+        for at in 1..items.len() {
+            let mut recent: Vec<&str> = Vec::new();
+            for item in items[..at].iter().rev() {
+                if !recent.contains(item) && recent.len() < 10 {
+                    recent.push(item);
+                }
+            }
+            steps += 1.0;
+            again += f64::from(u8::from(recent.contains(&items[at])));
+        }
+    }
+    let rated = of("baselines", "own_recent", "n");
+    assert!(steps - 20.0 < rated && rated <= steps, "{rated} of {steps}");
+    assert!((of("baselines", "own_recent", "hit_rate_10") - again / steps).abs() < 0.002, "{recommend}");
+}
+
+#[test]
+fn a_line_that_is_no_session_is_named() {
+    let folder = Folder::new("no-sessions");
+    let good = folder.file("good.txt", "a b\n");
+    let mapping = "docs/mappings/sessions.toml";
+    for (name, bytes, reason) in [
+        ("latin.txt", &b"a b\na sch\xf6n\n"[..], "latin.txt: line 2: byte 6 is not UTF-8"),
+        ("zero.txt", b"a\n\nb c\0\n", "zero.txt: line 3: the item \"c\\0\" has a control character"),
+        ("broken.gz", &[0x1f, 0x8b, 8, 0, 1], "broken.gz: line 1: "),
+    ] {
+        let file = folder.file(name, bytes);
+        let output = backtest(&[&good, &file, "--mapping", mapping]);
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{err}");
+        assert!(err.contains(reason), "{err}");
+    }
+}
+
+#[test]
+fn a_wrong_clock_of_sessions_is_refused() {
+    let folder = Folder::new("sessions-mapping");
+    for (text, line, reason) in [
+        ("[time]\ncolumn = \"at\"\n[sessions]\n", 3, "lines of sessions have no columns"),
+        ("[sessions]\nview_gap = \"0s\"\n", 2, "no time would pass"),
+        ("[sessions]\nsession_gap = \"5\"\n", 2, "a duration such as"),
+    ] {
+        let output = backtest(&["nowhere.txt", "--mapping", &folder.file("mapping.toml", text)]);
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{err}");
+        assert!(err.contains(reason) && err.contains(&format!("mapping.toml:{line}:")), "{err}");
+    }
+}
+
 #[test]
 fn a_wrong_mapping_is_refused_with_line_and_column() {
     let folder = Folder::new("refused");

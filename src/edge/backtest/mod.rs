@@ -3,6 +3,7 @@
 mod columns;
 mod report;
 mod service;
+mod sessions;
 mod source;
 
 use std::collections::BTreeMap;
@@ -24,7 +25,8 @@ use crate::measure::labels::Labels;
 use crate::measure::lists::Lists;
 use crate::measure::prequential::Prequential;
 use crate::measure::rows::{LeftOut, Mapped, verdict};
-use source::Source;
+use sessions::Sessions;
+use source::{RowFile, Source};
 
 /// Event time and events of a chunk at most. What one chunk causes is seen by the next.
 const CHUNK_MS: TimeMs = 60_000;
@@ -50,7 +52,7 @@ impl From<LogError> for BacktestError {
     }
 }
 
-/// Runs the files, merged in time, through the service.
+/// Runs the files, merged in time, through the service; those of sessions one after the other.
 ///
 /// # Errors
 /// When a file cannot be read, or does not have the mapping's columns.
@@ -61,12 +63,19 @@ pub fn run(
     partitions: u32,
 ) -> Result<Outcome, BacktestError> {
     let progress = progress(files);
-    let opened = files.iter().enumerate();
-    let sources: Result<Vec<Source>, BacktestError> =
-        opened.map(|(number, file)| Source::open(file, number, mapping, form, &progress)).collect();
+    let sources: Vec<Box<dyn Source>> = match &mapping.sessions {
+        Some(clock) => vec![Box::new(Sessions::open(files, clock, &progress)?)],
+        None => {
+            let open = |(number, file): (usize, &PathBuf)| {
+                let opened = RowFile::open(file, number, mapping, form, &progress)?;
+                Ok(Box::new(opened) as Box<dyn Source>)
+            };
+            files.iter().enumerate().map(open).collect::<Result<_, BacktestError>>()?
+        }
+    };
     let began = Instant::now();
     let mut feeder = Feeder {
-        sources: sources?,
+        sources,
         left_out: BTreeMap::new(),
         labels: Labels::default(),
         delay_ms: mapping.label.as_ref().map_or(0, |label| milliseconds(label.delay)),
@@ -88,7 +97,7 @@ pub fn run(
 }
 
 struct Feeder {
-    sources: Vec<Source>,
+    sources: Vec<Box<dyn Source>>,
     left_out: BTreeMap<LeftOut, u64>,
     labels: Labels,
     delay_ms: TimeMs,
@@ -207,7 +216,7 @@ impl Feeder {
 
     fn outcome(mut self, took: Duration) -> Outcome {
         Outcome {
-            rows: self.sources.iter().map(Source::rows).sum(),
+            rows: self.sources.iter().map(|source| source.rows()).sum(),
             events: self.events,
             seconds: took.as_secs_f64(),
             left_out: self.left_out,

@@ -1,4 +1,4 @@
-//! Event files, read as they stand.
+//! Event files, read as they stand: rows of CSV by a mapping's columns.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,22 @@ use crate::edge::csv_file::{self, Form, Reader};
 use crate::event::TimeMs;
 use crate::measure::rows::{Cells, LeftOut, Mapped, Rows};
 
-/// The events of one file, one after the other.
-pub struct Source {
+/// Events in order of the files.
+pub trait Source {
+    /// Time of the next event; None at the end. Counts what it leaves out.
+    ///
+    /// # Errors
+    /// When a file breaks off or is not what it should be.
+    fn next_time(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<Option<TimeMs>, BacktestError>;
+
+    fn pop(&mut self) -> Option<Mapped>;
+
+    /// Rows read so far.
+    fn rows(&self) -> u64;
+}
+
+/// The events of one CSV file.
+pub struct RowFile {
     file: PathBuf,
     reader: Reader,
     record: StringRecord,
@@ -31,7 +45,7 @@ impl Cells for StringRecord {
     }
 }
 
-impl Source {
+impl RowFile {
     /// `number` of the file among all; `progress` counts bytes as they lie on the disk.
     ///
     /// # Errors
@@ -42,12 +56,12 @@ impl Source {
         mapping: &Mapping,
         form: &Form,
         progress: &ProgressBar,
-    ) -> Result<Source, BacktestError> {
+    ) -> Result<RowFile, BacktestError> {
         let (reader, names) = csv_file::open(file, form, progress)
             .map_err(|error| BacktestError::Read { file: file.into(), reason: error.to_string() })?;
         let layout = resolve(mapping, &names)
             .map_err(|reason| BacktestError::Columns { file: file.into(), reason })?;
-        Ok(Source {
+        Ok(RowFile {
             file: file.into(),
             reader,
             record: StringRecord::new(),
@@ -58,12 +72,10 @@ impl Source {
             ended: false,
         })
     }
+}
 
-    /// Time of the next event; None at the end. Counts the rows that it leaves out.
-    ///
-    /// # Errors
-    /// When the file breaks off or is no CSV.
-    pub fn next_time(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<Option<TimeMs>, BacktestError> {
+impl Source for RowFile {
+    fn next_time(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<Option<TimeMs>, BacktestError> {
         while self.queue.is_empty() && !self.ended {
             match self.reader.read_record(&mut self.record) {
                 Ok(true) => {
@@ -87,12 +99,11 @@ impl Source {
         Ok(self.queue.front().map(|mapped| mapped.event.time_ms()))
     }
 
-    pub fn pop(&mut self) -> Option<Mapped> {
+    fn pop(&mut self) -> Option<Mapped> {
         self.queue.pop_front()
     }
 
-    /// Rows read so far.
-    pub fn rows(&self) -> u64 {
+    fn rows(&self) -> u64 {
         self.row
     }
 }

@@ -13,11 +13,13 @@ use crate::edge::backtest::{BacktestError, run};
 /// Run event files through the whole service, at full speed in event time.
 ///
 /// The files are CSV, plain, .gz or .zst, each in order of time; several are merged. Labels arrive when they
-/// would have, and no score knows of a label that had not arrived.
+/// would have, and no score knows of a label that had not arrived. A mapping with [sessions] reads lines of sessions
+/// instead of columns, one file after the other.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     habitue backtest online_retail_II.csv.gz --mapping docs/mappings/online_retail.toml\n  \
-    habitue backtest payments.csv --mapping mapping.toml --json | jq .analyses.anomaly")]
+    habitue backtest payments.csv --mapping mapping.toml --json | jq .analyses.anomaly\n  \
+    habitue backtest june.txt.gz july.txt.gz --mapping docs/mappings/sessions.toml")]
 pub struct Args {
     /// The event files.
     #[arg(required = true, value_name = "FILE")]

@@ -1,12 +1,12 @@
 //! `evaluate sessions`: reads two files of sessions, and measures methods on them.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Instant;
 
 use super::{EvaluateError, unknown};
 use crate::edge::csv_file;
+use crate::edge::session_file::SessionFile;
 use crate::measure::sessions::{METHODS, Measured, Plan, Sessions, method, run};
 
 /// Everything that is known at the end.
@@ -71,20 +71,18 @@ fn choose(names: &[String]) -> Result<Vec<&'static str>, EvaluateError> {
 /// Numbers items in the order in which they are first seen.
 #[derive(Default)]
 struct Reader {
-    items: HashMap<Box<[u8]>, u32>,
+    items: HashMap<Box<str>, u32>,
 }
 
 impl Reader {
-    /// The sessions of a file: one a line, items separated by blanks.
+    /// The sessions of a file.
     fn read(&mut self, file: &Path) -> Result<(Vec<Vec<u32>>, Counts), EvaluateError> {
         let failed = |error: std::io::Error| EvaluateError::file(file, error);
         let bar = csv_file::progress(&[file.into()]);
-        let plain = BufReader::with_capacity(1 << 16, csv_file::plain(file, &bar).map_err(failed)?);
+        let mut opened = SessionFile::open(file, &bar).map_err(failed)?;
         let (mut sessions, mut counts) = (Vec::new(), Counts::default());
-        for line in plain.split(b'\n') {
-            let line = line.map_err(failed)?;
-            let items = line.split(u8::is_ascii_whitespace).filter(|item| !item.is_empty());
-            let session: Vec<u32> = items.map(|item| self.number(item)).collect();
+        while let Some(items) = opened.next_line().map_err(failed)? {
+            let session: Vec<u32> = items.into_iter().map(|item| self.number(item)).collect();
             if session.is_empty() {
                 counts.empty += 1;
                 continue;
@@ -100,7 +98,7 @@ impl Reader {
         Ok((sessions, counts))
     }
 
-    fn number(&mut self, item: &[u8]) -> u32 {
+    fn number(&mut self, item: &str) -> u32 {
         match self.items.get(item) {
             Some(number) => *number,
             None => {

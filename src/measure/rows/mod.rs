@@ -38,6 +38,8 @@ pub enum LeftOut {
     Customer,
     /// The row is not UTF-8.
     Text,
+    /// A session without an item.
+    Empty,
 }
 
 impl LeftOut {
@@ -52,6 +54,7 @@ impl LeftOut {
             LeftOut::Verdict => "no_verdict",
             LeftOut::Customer => "no_customer",
             LeftOut::Text => "invalid_text",
+            LeftOut::Empty => "empty_line",
         }
     }
 }
