@@ -93,6 +93,11 @@ fn memory(customers: usize) {
     let of_each = |bytes: usize| bytes as f64 / stage.partition.customers().len() as f64;
     let (state, market) = (stage.partition.bytes(), stage.market.bytes());
     let records = state.iter().find(|(name, _)| *name == "customers").map_or(0, |(_, bytes)| *bytes);
+    let sections = state.iter().chain(&market).map(|(name, bytes)| format!("{name} {:.0}", of_each(*bytes)));
+    println!(
+        "bytes a customer, first of the partition, then of the market stage: {}",
+        sections.collect::<Vec<_>>().join(", ")
+    );
     println!(
         "{} customers: {:.0} B a record, {:.0} B with all state of the partition; resident {:.0} B, of which the market stage says {:.0} B and the shared tables {:.0} B",
         stage.partition.customers().len(),
