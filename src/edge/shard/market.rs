@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::batch::Part;
+use super::batch::{Due, Part};
 use super::contents;
 use super::cursor::Cursor;
 use super::jobs::Attended;
 use super::shared::Epoch;
 use super::{BEGIN_ANEW, Environment, Restore, Restored, ShardError, Stage};
 use crate::analysis::MarketOutput;
+use crate::analysis::anomaly::ENTITY_RISK;
 use crate::edge::log::{Appender, Group, Log, LogError, Outgoing, Place, Reader, Record};
 use crate::edge::metrics::ShardStats;
 use crate::engine::MarketPartition;
@@ -197,8 +198,13 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         for (analysis, is_awaited) in self.output.answers.drain(..) {
             stats.jobs_answered.entry(analysis).or_default()[usize::from(is_awaited)] += 1;
         }
-        part.is_urgent |= !self.output.rows.is_empty() || !self.output.models.is_empty();
+        if !self.output.rows.is_empty() || !self.output.models.is_empty() {
+            part.due = part.due.max(Due::AtInterval);
+        }
         for row in std::mem::take(&mut self.output.rows) {
+            if row.table == ENTITY_RISK {
+                part.due = Due::AtOnce;
+            }
             self.push_model(&ModelRecord::Row(row), part);
         }
         for whole in std::mem::take(&mut self.output.models) {
