@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::{Batch, Chunk, Part};
+use super::batch::{Batch, Chunk, Due, Part};
 use super::shared::Epoch;
 use super::threads::RestoreSlot;
 use super::{BEGIN_ANEW, Environment, Restored, ShardError, Stage, lead};
@@ -35,6 +35,10 @@ const RECORDS_A_TURN: u64 = 512;
 /// transaction until the marks of the last are written, and librdkafka then asks again after 20 ms: the wait
 /// passes while the batch is open instead of while it is drained.
 const FED_MS: TimeMs = 20;
+/// Causes shorten one batch in so many transaction intervals, so that a stream of them costs throughput little. A few
+/// may be shortened in a row: one cause passes through a shard more than once.
+const EARLY_EVERY: TimeMs = 2;
+const EARLY_IN_A_ROW: TimeMs = 3;
 /// A full batch that waits longer than this for the committer pauses its partitions, because pausing
 /// throws away what was read ahead.
 const PAUSE_AFTER_MS: TimeMs = 1_000;
@@ -52,6 +56,8 @@ pub struct Apply<L: Log, S: Stage<L>> {
     opened_ms: TimeMs,
     /// When the batch before was committed.
     committed_ms: TimeMs,
+    /// When the batches that were sealed early will have had their share of time, [`EARLY_EVERY`] intervals each.
+    hurried_ms: TimeMs,
     flight: Option<Flight>,
     number: u64,
     leaving: Option<Leaving>,
@@ -99,6 +105,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             feed: Feed::default(),
             opened_ms: 0,
             committed_ms: 0,
+            hurried_ms: 0,
             flight: None,
             number: 0,
             leaving: None,
@@ -401,10 +408,19 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         if self.draining || self.leaving.is_some() || self.is_full() {
             return true;
         }
-        let is_urgent = self.parts.values().any(|part| part.is_urgent);
         let shortest_ms = self.environment.config.transaction_interval_ms;
-        let interval_ms = if is_urgent { shortest_ms } else { self.stage.interval_ms() };
+        let interval_ms = match self.parts.values().map(|part| part.due).max().unwrap_or_default() {
+            Due::AtOnce if self.may_hurry(now_ms) => 0,
+            Due::AtOnce | Due::AtInterval => shortest_ms,
+            Due::AtStage => self.stage.interval_ms(),
+        };
         now_ms - self.opened_ms >= interval_ms && now_ms - self.committed_ms >= shortest_ms.min(FED_MS)
+    }
+
+    /// Whether the open batch may be shorter than the transaction interval for the sake of a cause.
+    fn may_hurry(&self, now_ms: TimeMs) -> bool {
+        let interval_ms = self.environment.config.transaction_interval_ms;
+        self.hurried_ms - now_ms < EARLY_IN_A_ROW * EARLY_EVERY * interval_ms
     }
 
     fn applied(&self) -> u64 {

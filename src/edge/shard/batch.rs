@@ -7,6 +7,18 @@ use crate::edge::log::{Outgoing, Place};
 use crate::event::TimeMs;
 use crate::signal::fact::Fact;
 
+/// When a batch is to be sealed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// At the stage's interval.
+    #[default]
+    AtStage,
+    /// At the transaction interval: it holds what others wait for.
+    AtInterval,
+    /// At once: it holds a cause that others are to feel, or keeps its shard from feeling one.
+    AtOnce,
+}
+
 /// What one partition adds to the open batch. Records are taken out of it while it is open, when they are fed.
 #[derive(Debug, Default)]
 pub struct Part {
@@ -24,8 +36,7 @@ pub struct Part {
     pub bytes: usize,
     /// The partition's entry may not take another step.
     pub full: bool,
-    /// Holds what others wait for: the batch is due at the transaction interval, not the stage's.
-    pub is_urgent: bool,
+    pub due: Due,
     /// Lacks something that must be outside the log first; the batch is not sealed meanwhile.
     pub is_held: bool,
     /// Wall time at which each record of the part was written to its topic.
@@ -39,6 +50,9 @@ impl Part {
     }
 
     pub fn fact(&mut self, fact: Fact) {
+        if matches!(fact, Fact::Verdict { .. } | Fact::EntityVerdict { .. }) {
+            self.due = Due::AtOnce;
+        }
         self.bytes += fact.bytes();
         self.facts.push(fact);
     }

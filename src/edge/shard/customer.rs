@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::Part;
+use super::batch::{Due, Part};
 use super::shared::Epoch;
 use super::{Environment, INPUT_TOPICS, Stage};
 use crate::analysis::{Output, REGISTRY, anomaly};
@@ -236,6 +236,10 @@ impl<L: Log> Stage<L> for CustomerStage<L> {
         part: &mut Part,
         stats: &mut ShardStats,
     ) {
+        if self.environment.shared.epoch().causes > epoch.causes {
+            // Only the next batch will see them.
+            part.due = Due::AtOnce;
+        }
         let config = Arc::clone(&self.environment.config);
         let now_ms = self.environment.clock.now_ms();
         let number = state.partition.number();

@@ -1,22 +1,24 @@
 //! The market stage on a log: facts in, rows of shared tables and whole models out, ticks of its own in between.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::Part;
+use super::batch::{Due, Part};
 use super::contents;
 use super::cursor::Cursor;
 use super::jobs::Attended;
 use super::shared::Epoch;
 use super::{BEGIN_ANEW, Environment, Restore, Restored, ShardError, Stage};
 use crate::analysis::MarketOutput;
+use crate::analysis::anomaly::ENTITY_RISK;
 use crate::edge::log::{Appender, Group, Log, LogError, Outgoing, Place, Reader, Record};
 use crate::edge::metrics::ShardStats;
 use crate::engine::MarketPartition;
 use crate::engine::snapshot::{Opened, Snapshot};
 use crate::event::TimeMs;
 use crate::signal::Topic;
-use crate::signal::fact::FactRecord;
+use crate::signal::fact::{Fact, FactRecord};
 use crate::signal::model::{Content, ModelRecord, Stored, Whole};
 
 /// A live market partition.
@@ -24,9 +26,10 @@ pub struct MarketState {
     pub partition: MarketPartition,
     /// Next offset of facts.
     pub next: u64,
-    /// Wall time of the last tick written, and whether facts came since.
+    /// Wall time at which the last tick was written, or would have been had nothing brought it forward, and what
+    /// came since.
     ticked_ms: TimeMs,
-    fresh: bool,
+    heard: Heard,
     jobs: Attended,
     /// Of jobs, still to be written: not while records are handed over, when a log may hold its lock.
     results: VecDeque<FactRecord>,
@@ -45,7 +48,7 @@ impl MarketState {
             partition,
             next,
             ticked_ms: 0,
-            fresh: true,
+            heard: Heard::Facts,
             jobs: Attended::default(),
             results: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -59,6 +62,26 @@ impl MarketState {
             *stats.evictions.entry(what).or_default() += now - before;
         }
         self.evicted = evicted;
+    }
+}
+
+/// What came since the last tick was written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Heard {
+    Nothing,
+    Facts,
+    /// A verdict on an entity: the next tick is brought forward, the one after it is not.
+    Cause,
+}
+
+impl Heard {
+    fn of(fact: &FactRecord) -> Heard {
+        let is_cause = |fact: &Fact| matches!(fact, Fact::EntityVerdict { .. });
+        match fact {
+            FactRecord::Tick { .. } => Heard::Nothing,
+            FactRecord::Packed(facts) if facts.iter().any(is_cause) => Heard::Cause,
+            _ => Heard::Facts,
+        }
     }
 }
 
@@ -188,7 +211,7 @@ impl<L: Log> Stage<L> for MarketStage<L> {
             }
         };
         let is_tick = matches!(fact, FactRecord::Tick { .. });
-        state.fresh |= !is_tick;
+        state.heard = state.heard.max(Heard::of(&fact));
         let (folded, began) = (state.partition.facts(), Instant::now());
         state.partition.apply(&fact, &mut self.output);
         stats.apply.observe(began.elapsed());
@@ -197,8 +220,13 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         for (analysis, is_awaited) in self.output.answers.drain(..) {
             stats.jobs_answered.entry(analysis).or_default()[usize::from(is_awaited)] += 1;
         }
-        part.is_urgent |= !self.output.rows.is_empty() || !self.output.models.is_empty();
+        if !self.output.rows.is_empty() || !self.output.models.is_empty() {
+            part.due = part.due.max(Due::AtInterval);
+        }
         for row in std::mem::take(&mut self.output.rows) {
+            if row.table == ENTITY_RISK {
+                part.due = Due::AtOnce;
+            }
             self.push_model(&ModelRecord::Row(row), part);
         }
         for whole in std::mem::take(&mut self.output.models) {
@@ -256,15 +284,19 @@ impl<L: Log> Stage<L> for MarketStage<L> {
         {
             state.results.pop_front();
         }
-        let config = &self.environment.config;
+        let config = Arc::clone(&self.environment.config);
         let now_ms = self.environment.clock.now_ms();
-        let interval_ms = if state.fresh { config.market_tick_ms } else { config.tick_interval_ms };
+        let interval_ms = match state.heard {
+            Heard::Nothing => config.tick_interval_ms,
+            Heard::Facts => config.market_tick_ms,
+            Heard::Cause => 0,
+        };
         if now_ms - state.ticked_ms < interval_ms {
             return;
         }
         if self.append(state.partition.number(), &FactRecord::Tick { time_ms: now_ms }) {
-            state.ticked_ms = now_ms;
-            state.fresh = false;
+            state.ticked_ms = now_ms.max(state.ticked_ms + config.market_tick_ms);
+            state.heard = Heard::Nothing;
         }
     }
 

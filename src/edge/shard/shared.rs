@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::contents::{Contents, fetch};
 use super::cursor::OwnedRecord;
 use super::wire::Wire;
+use crate::analysis::anomaly::ENTITY_RISK;
 use crate::analysis::models::{About, Models, compile};
 use crate::analysis::shared::Tables;
 use crate::analysis::{Published, View};
@@ -31,6 +32,8 @@ pub struct Epoch {
     pub models: Vec<u64>,
     /// How often everything was read to its end.
     pub rounds: u64,
+    /// Rows taken that batches are to see at once: of the entities of verdicts.
+    pub causes: u64,
     /// Settings seen in control at all.
     pub settings: u64,
     /// By partition of models: read from a start before this offset, the tables lack versions that were
@@ -56,6 +59,7 @@ impl Epoch {
             control: 0,
             models: vec![0; models_partitions as usize],
             rounds: 0,
+            causes: 0,
             settings: 0,
             whole_from: vec![0; models_partitions as usize],
             lost: BTreeSet::new(),
@@ -265,6 +269,7 @@ impl Epoch {
     fn row(&mut self, row: Row, place: (usize, u64)) {
         let last = self.tables.row(&row.table, &row.key).map_or(0, |row| row.version);
         self.look_for_gap(row.version, last, place);
+        self.causes += u64::from(row.table == ENTITY_RISK);
         self.refused_rows += u64::from(!self.tables.put(row));
     }
 

@@ -1,5 +1,6 @@
 //! The whole service under faults: nothing lost, nothing twice, every byte explained by the journal.
 
+mod causes;
 mod letter;
 mod market;
 mod moments;

@@ -84,7 +84,7 @@ impl Traffic {
         self.sent.push((topic, partition, key, value));
     }
 
-    fn purchase(&mut self, log: &SimLog, now_ms: TimeMs) {
+    pub fn purchase(&mut self, log: &SimLog, now_ms: TimeMs) {
         let event_id = self.id();
         let time_ms = self.event_time(now_ms);
         let customer = (self.dice.below(10) > 0).then(|| format!("c{}", self.dice.below(40)));
@@ -118,7 +118,7 @@ impl Traffic {
         self.send(log, Topic::Purchases, &Event::Purchase(purchase), now_ms);
     }
 
-    fn engagement(&mut self, log: &SimLog, now_ms: TimeMs) {
+    pub fn engagement(&mut self, log: &SimLog, now_ms: TimeMs) {
         let event_id = self.id();
         let time_ms = self.event_time(now_ms);
         let kind = EngagementKind::ALL[self.dice.below(13) as usize];
@@ -139,7 +139,7 @@ impl Traffic {
         self.send(log, Topic::Engagements, &Event::Engagement(engagement), now_ms);
     }
 
-    fn feedback(&mut self, log: &SimLog, now_ms: TimeMs) {
+    pub fn feedback(&mut self, log: &SimLog, now_ms: TimeMs) {
         if self.payments.is_empty() {
             return;
         }

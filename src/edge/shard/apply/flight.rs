@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Apply, HandOver, Owned};
+use super::{Apply, EARLY_EVERY, HandOver, Owned};
 use crate::edge::log::{GroupConsumer, Log, LogError, Outgoing, Place};
 use crate::edge::metrics::{CommitPhase, Outcome, stage_name};
 use crate::edge::shard::batch::Batch;
@@ -69,6 +69,9 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
     pub(super) fn seal(&mut self, now_ms: TimeMs) {
         let config = Arc::clone(&self.environment.config);
         self.number += 1;
+        if now_ms - self.opened_ms < config.transaction_interval_ms && self.may_hurry(now_ms) {
+            self.hurried_ms = self.hurried_ms.max(now_ms) + EARLY_EVERY * config.transaction_interval_ms;
+        }
         let mut batch = Batch {
             number: self.number,
             chunks: self.feed.take(),
