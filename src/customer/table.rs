@@ -49,7 +49,7 @@ impl Table {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.index.is_empty()
     }
 
     pub fn slot(&self, key: CustomerKey) -> Option<u32> {

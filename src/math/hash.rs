@@ -179,6 +179,10 @@ impl SlotIndex {
         self.places.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// Heap bytes, counted as in [`IdMap::bytes`].
     pub fn bytes(&self) -> usize {
         table_bytes(self.places.capacity(), size_of::<(u32, u32)>())

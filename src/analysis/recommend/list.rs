@@ -92,13 +92,13 @@ impl<'a> Evidence<'a> {
         again.extend(self.bought.iter().flat_map(|bought| bought.scored(self.now_ms)));
         let own = if again.is_empty() { 0.0 } else { self.bought.map_or(0.0, Repurchases::share) };
         let others = 1.0 - own as f32;
-        let (open, least) = self.session(n, others, context, candidates);
+        let open = self.session(n, others, context, candidates);
         let orders: f64 = again.iter().map(|(_, score)| score).sum();
         for (number, (bought, score)) in (0_u8..).zip(&*again) {
             candidates.add(bought.item, REPURCHASE, (own * score / orders) as f32, number);
         }
         let popular = self.tables.row(POPULAR, POPULAR_KEY).map_or(&[][..], |row| &row.shares);
-        for (item, share) in popular.iter().take_while(|(_, share)| others * open * share >= least) {
+        for (item, share) in popular {
             candidates.add(*item, POPULARITY, others * open * share, 0);
         }
         self.context.items().iter().for_each(|item| candidates.take_back(*item, &[SESSION, POPULARITY]));
@@ -106,22 +106,23 @@ impl<'a> Evidence<'a> {
     }
 
     /// Adds the rows of the context. Returns the share that they leave open, which is anybody's guess: an item without
-    /// a row leaves all of its own; and the weight below which nothing was added.
+    /// a row leaves all of its own.
     fn session(
         &self,
         n: usize,
         others: f32,
         context: &[Option<&Row>],
         candidates: &mut Candidates<{ SOURCES.len() }>,
-    ) -> (f32, f32) {
+    ) -> f32 {
         let places = self.context.items().len();
         let all: f32 = (0..places).map(Context::weight).sum();
         let rows = context[..places].iter();
         let rows = rows.map(|row| row.and_then(|row| row.shares.split_first()).unwrap_or((&(0, 1.0), &[])));
         let open =
             rows.clone().enumerate().map(|(place, (own, _))| Context::weight(place) / all * own.1).sum();
-        let least = candidates.add_rows(n, SESSION, others / all, rows.map(|(_, neighbours)| neighbours));
-        (if places == 0 { 1.0 } else { open }, least)
+        // Twice as many as are shown: what little several rows say adds up to something in a short list.
+        candidates.add_rows(2 * n, SESSION, others / all, rows.map(|(_, neighbours)| neighbours));
+        if places == 0 { 1.0 } else { open }
     }
 
     fn row(&self, item: Item) -> Option<&'a Row> {
