@@ -409,12 +409,16 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
             return true;
         }
         let shortest_ms = self.environment.config.transaction_interval_ms;
-        let interval_ms = match self.parts.values().map(|part| part.due).max().unwrap_or_default() {
+        let interval_ms = match self.due() {
             Due::AtOnce if self.may_hurry(now_ms) => 0,
             Due::AtOnce | Due::AtInterval => shortest_ms,
             Due::AtStage => self.stage.interval_ms(),
         };
         now_ms - self.opened_ms >= interval_ms && now_ms - self.committed_ms >= shortest_ms.min(FED_MS)
+    }
+
+    fn due(&self) -> Due {
+        self.parts.values().map(|part| part.due).max().unwrap_or_default()
     }
 
     /// Whether the open batch may be shorter than the transaction interval for the sake of a cause.

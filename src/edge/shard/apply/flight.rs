@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Apply, EARLY_EVERY, HandOver, Owned};
 use crate::edge::log::{GroupConsumer, Log, LogError, Outgoing, Place};
 use crate::edge::metrics::{CommitPhase, Outcome, stage_name};
-use crate::edge::shard::batch::Batch;
+use crate::edge::shard::batch::{Batch, Due};
 use crate::edge::shard::commit::Report;
 use crate::edge::shard::{ShardError, Stage, lead};
 use crate::engine::snapshot::Snapshot;
@@ -69,7 +69,8 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
     pub(super) fn seal(&mut self, now_ms: TimeMs) {
         let config = Arc::clone(&self.environment.config);
         self.number += 1;
-        if now_ms - self.opened_ms < config.transaction_interval_ms && self.may_hurry(now_ms) {
+        let is_short = now_ms - self.opened_ms < config.transaction_interval_ms;
+        if is_short && self.due() == Due::AtOnce && self.may_hurry(now_ms) {
             self.hurried_ms = self.hurried_ms.max(now_ms) + EARLY_EVERY * config.transaction_interval_ms;
         }
         let mut batch = Batch {
