@@ -311,6 +311,7 @@ impl Mapping {
         }
         found
     }
+
     fn findings_of(&self, sessions: &Sessions) -> Vec<Finding> {
         let alone = Mapping { sessions: Some(sessions.clone()), ..Mapping::default() };
         let others = (*self != alone).then(|| {
