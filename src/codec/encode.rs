@@ -2,9 +2,7 @@
 
 use super::schema::built_in;
 use crate::event::{Engagement, Event, Feedback, Purchase};
-use crate::signal::{
-    Alert, DeadLetter, Reason, Recommendation, RecommendedItem, Score, Signal, SignalId, Source,
-};
+use crate::signal::{Alert, DeadLetter, Reason, Recommendation, Score, Signal, SignalId, Source};
 
 /// Appends the signal to `out` as Avro, after a Confluent header where a schema id is given.
 pub fn encode_signal(signal: &Signal, header: Option<u32>, out: &mut Vec<u8>) {
@@ -108,10 +106,15 @@ impl<'o> Writer<'o> {
     }
 
     /// An array in one block.
-    pub fn array<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
-        if !items.is_empty() {
+    pub fn array<T>(
+        &mut self,
+        items: impl IntoIterator<IntoIter: ExactSizeIterator<Item = T>>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
+        let items = items.into_iter();
+        if items.len() > 0 {
             self.length(items.len());
-            items.iter().for_each(|item| write(self, item));
+            items.for_each(|item| write(self, item));
         }
         self.long(0);
     }
@@ -197,13 +200,12 @@ fn write_recommendation(writer: &mut Writer<'_>, list: &Recommendation) {
     writer.long(list.time_ms);
     write_source(writer, list.source);
     writer.unsigned(list.version);
-    let ranked: Vec<(usize, &RecommendedItem)> = (1..).zip(&list.items).collect();
-    writer.array(&ranked, |writer, (rank, item)| {
-        writer.text(&item.item);
-        writer.length(*rank);
+    writer.array(list.items.iter().enumerate(), |writer, (at, item)| {
+        writer.text(item.item);
+        writer.length(at + 1);
         writer.double(item.score);
-        writer.text(&item.source);
-        writer.text(&item.reason);
+        writer.text(item.source);
+        writer.text(item.reason);
     });
 }
 
@@ -233,6 +235,8 @@ fn write_reason(writer: &mut Writer<'_>, reason: &Reason) {
 }
 
 /// A signal's id as it is written everywhere: 32 digits, lower case.
+/// 32 digits.
 pub(super) fn hexadecimal(id: SignalId) -> String {
-    format!("{:032x}", id.0)
+    let digit = |at: usize| char::from(b"0123456789abcdef"[(id.0 >> (124 - 4 * at)) as usize & 15]);
+    (0..32).map(digit).collect()
 }

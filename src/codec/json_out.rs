@@ -118,12 +118,12 @@ struct ItemJson<'a> {
 
 impl<'a> From<&'a Recommendation> for RecommendationJson<'a> {
     fn from(list: &'a Recommendation) -> RecommendationJson<'a> {
-        let items = (1..).zip(&list.items).map(|(rank, item)| ItemJson {
-            item: &item.item,
+        let items = (1..).zip(list.items.iter()).map(|(rank, item)| ItemJson {
+            item: item.item,
             rank,
             score: item.score,
-            source: &item.source,
-            reason: &item.reason,
+            source: item.source,
+            reason: item.reason,
         });
         RecommendationJson {
             id: hexadecimal(list.id),

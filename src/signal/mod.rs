@@ -3,15 +3,15 @@
 //! Published to the shop: [`Alert`], [`Score`], [`Recommendation`], [`DeadLetter`]. Internal: [`journal`], [`fact`], [`model`].
 
 pub mod fact;
+mod items;
 pub mod journal;
 pub mod model;
-
-use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::event::{Currency, Input, Reject, TimeMs};
+pub use items::{Items, RecommendedItem};
 
 /// Every topic the service reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -200,19 +200,7 @@ pub struct Recommendation {
     /// Of the analysis that made the list.
     pub version: u64,
     /// Best first.
-    pub items: Vec<RecommendedItem>,
-}
-
-/// One item of a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RecommendedItem {
-    pub item: String,
-    /// Share of the evidence that the customer takes it next, 0 to 1; comparable within one list only.
-    pub score: f64,
-    /// The method that proposed it: session, repurchase, popular.
-    pub source: Cow<'static, str>,
-    /// One sentence for people.
-    pub reason: Cow<'static, str>,
+    pub items: Items,
 }
 
 /// A record that could not be applied, kept whole (up to 256 KiB) with its reason.

@@ -1,6 +1,6 @@
 //! The customer side: tells what was taken after what, and makes lists.
 
-use super::list::{Evidence, Proposed, Room};
+use super::list::{Evidence, Made, Room};
 use super::{DESCRIPTOR, ITEMS_MAX, SOURCES};
 use crate::analysis::{CustomerSide, Hit, Output, View};
 use crate::customer::Customer;
@@ -108,13 +108,12 @@ fn tell(name: &str, item: u32, context: &Context, time_ms: TimeMs, output: &mut 
 fn publish(
     source: Source,
     event: &Event<'_>,
-    list: Vec<Proposed>,
+    Made { shown, items }: Made,
     customer: Option<&Customer>,
     output: &mut Output,
 ) {
-    let (Some(id), false) = (event.customer(), list.is_empty()) else { return };
+    let (Some(id), false) = (event.customer(), items.is_empty()) else { return };
     if let Some(customer) = customer {
-        let items = list.iter().map(|proposed| (proposed.item, proposed.source)).collect();
         output.decisions.push(Decision::Remember {
             analysis: DESCRIPTOR.id,
             customer: customer.key(),
@@ -127,7 +126,7 @@ fn publish(
         time_ms: event.time_ms(),
         source,
         version: u64::from(DESCRIPTOR.version),
-        items: list.into_iter().map(|proposed| proposed.shown).collect(),
+        items: shown,
     }));
 }
 

@@ -1,23 +1,23 @@
 //! From rows and the customer's own record to a list.
 
-use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use super::{ITEMS, POPULAR, POPULAR_KEY, SOURCES, item_key};
 use crate::analysis::shared::Tables;
 use crate::customer::repurchase::{Bought, Repurchases};
 use crate::event::TimeMs;
-use crate::learn::item_to_item::{Candidates, Context, Item, Scored};
-use crate::signal::RecommendedItem;
+use crate::learn::item_to_item::{Candidates, Context, Item};
+use crate::signal::Items;
 use crate::signal::model::Row;
 
 const DAY_MS: TimeMs = 86_400_000;
 
-/// An item of a list, with what is remembered of it.
-pub(super) struct Proposed {
-    pub item: Item,
-    /// Place in [`SOURCES`] of what spoke for it most.
-    pub source: usize,
-    pub shown: RecommendedItem,
+/// A list, and what is remembered of it.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    pub shown: Items,
+    /// Each item and, as a place in [`SOURCES`], what spoke for it most.
+    pub items: Vec<(Item, usize)>,
 }
 
 /// Everything a list is made of.
@@ -47,41 +47,31 @@ impl<'a> Evidence<'a> {
     ///
     /// Each source gives shares that sum to 1 at most: neighbours by distance, where popularity takes the share that
     /// a row's prior leaves open; and the customer's own purchases by their expected number.
-    pub fn list(&self, n: usize, room: &mut Room) -> Vec<Proposed> {
+    pub fn list(&self, n: usize, room: &mut Room) -> Made {
         // Rows lie far apart. Asked for in a row they are fetched side by side.
         let mut context = [None; Context::LENGTH];
         context.iter_mut().zip(self.context.items()).for_each(|(row, item)| *row = self.row(*item));
         self.gather(n, &context, room);
         let Room { candidates, again } = room;
-        let propose = |(scored, row): (&Scored<_>, &Row)| self.propose(scored, row, &context, again);
-        // Nearly all have a name, so some are asked first, and all only where too few of those have one.
-        let best = candidates.top(n + n / 2, |_| true);
-        let rows: Vec<Option<&Row>> = best.iter().map(|scored| self.row(scored.item)).collect();
-        let named = best.iter().zip(&rows).filter_map(|(scored, row)| Some((scored, (*row)?)));
-        let list: Vec<Proposed> = named.take(n).map(propose).collect();
-        if list.len() == n || best.len() < n + n / 2 {
-            return list;
+        // Nearly all have a name: only where one has none, those are looked for that have.
+        let mut best = candidates.top(n, |_| true);
+        let mut rows: Vec<Option<&Row>> = best.iter().map(|scored| self.row(scored.item)).collect();
+        if rows.iter().any(Option::is_none) {
+            best = candidates.top(n, |item| self.row(item).is_some());
+            rows = best.iter().map(|scored| self.row(scored.item)).collect();
         }
-        let best = candidates.top(n, |item| self.row(item).is_some());
-        best.iter().filter_map(|scored| Some((scored, self.row(scored.item)?))).map(propose).collect()
-    }
-
-    fn propose(
-        &self,
-        scored: &Scored<{ SOURCES.len() }>,
-        row: &Row,
-        context: &[Option<&Row>],
-        again: &[(Bought, f64)],
-    ) -> Proposed {
-        let weights = &scored.weights;
-        let source = (0..SOURCES.len()).max_by(|a, b| weights[*a].total_cmp(&weights[*b])).unwrap_or(0);
-        let shown = RecommendedItem {
-            item: row.text.clone(),
-            score: scored.score.into(),
-            source: SOURCES[source].into(),
-            reason: self.reason(source, scored.causes[source].into(), context, again),
-        };
-        Proposed { item: scored.item, source, shown }
+        let mut made =
+            Made { shown: Items::with_capacity(best.len()), items: Vec::with_capacity(best.len()) };
+        for (scored, row) in best.iter().zip(rows) {
+            let Some(row) = row else { continue };
+            let weight = |source: &usize| scored.weights[*source];
+            let source = (0..SOURCES.len()).max_by(|a, b| weight(a).total_cmp(&weight(b))).unwrap_or(0);
+            made.items.push((scored.item, source));
+            made.shown.push(&row.text, scored.score.into(), SOURCES[source], |text| {
+                self.reason(source, scored.causes[source].into(), &context, again, text);
+            });
+        }
+        made
     }
 
     /// What every source says of every item, on one scale.
@@ -135,38 +125,43 @@ impl<'a> Evidence<'a> {
         cause: usize,
         context: &[Option<&Row>],
         again: &[(Bought, f64)],
-    ) -> Cow<'static, str> {
+        text: &mut String,
+    ) {
         match source {
             SESSION => match context.get(cause) {
-                Some(Some(row)) => ["often taken after ", &row.text].concat().into(),
-                _ => "often taken next".into(),
+                Some(Some(row)) => {
+                    text.push_str("often taken after ");
+                    text.push_str(&row.text);
+                }
+                _ => text.push_str("often taken next"),
             },
-            REPURCHASE => {
-                let bought = again.get(cause);
-                bought
-                    .map_or("bought before".into(), |(bought, _)| bought_before(*bought, self.now_ms).into())
-            }
-            _ => "popular in the shop".into(),
+            REPURCHASE => match again.get(cause) {
+                Some((bought, _)) => bought_before(*bought, self.now_ms, text),
+                None => text.push_str("bought before"),
+            },
+            _ => text.push_str("popular in the shop"),
         }
     }
 }
 
-fn bought_before(bought: Bought, now_ms: TimeMs) -> String {
+fn bought_before(bought: Bought, now_ms: TimeMs, text: &mut String) {
     let ago_days = (now_ms.div_euclid(DAY_MS) - i64::from(bought.last_day)).max(0);
-    match bought.interval_days() {
+    // Writing to a text cannot fail.
+    let _ = match bought.interval_days() {
         Some(days) => {
             // As an integer it is written in a fifth of the time.
             let days = days.round() as u32;
-            format!("bought {} times, about every {days} days, last {ago_days} days ago", bought.count)
+            write!(text, "bought {} times, about every {days} days, last {ago_days} days ago", bought.count)
         }
-        None => format!("bought {ago_days} days ago"),
-    }
+        None => write!(text, "bought {ago_days} days ago"),
+    };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::item_hash;
+    use crate::signal::RecommendedItem;
 
     fn row(table: &str, key: String, shares: Vec<(u32, f32)>, text: &str) -> Row {
         let (table, text) = (table.into(), text.into());
@@ -209,16 +204,17 @@ mod tests {
             now_ms: day(85),
         };
         let list = evidence.list(10, &mut Room::default());
-        let names: Vec<&str> = list.iter().map(|item| &*item.shown.item).collect();
+        let shown: Vec<RecommendedItem<'_>> = list.shown.iter().collect();
+        let names: Vec<&str> = shown.iter().map(|item| item.item).collect();
         assert_eq!(names, ["b", "c", "d"], "the item at hand and what has no name are left out");
         // 2 of 3 purchases and 3 of 10 are repeats: 5/13 to b, 8/13 of (0.5 + 0.2 * 0.2) and of (0.3 + 0.2 * 0.6).
-        for (item, expected) in list.iter().zip([5.0 / 13.0, 8.0 / 13.0 * 0.54, 8.0 / 13.0 * 0.42]) {
-            assert!((item.shown.score - expected).abs() < 1e-6, "{:?}", item.shown);
+        for (item, expected) in shown.iter().zip([5.0 / 13.0, 8.0 / 13.0 * 0.54, 8.0 / 13.0 * 0.42]) {
+            assert!((item.score - expected).abs() < 1e-6, "{item:?}");
         }
-        assert_eq!(list[1].shown.reason, "often taken after a");
-        assert_eq!(list[0].shown.reason, "bought 3 times, about every 30 days, last 25 days ago");
-        assert_eq!(list.iter().map(|item| item.source).collect::<Vec<_>>(), [1, 0, 0]);
-        assert_eq!(evidence.list(1, &mut Room::default()).len(), 1);
+        assert_eq!(shown[1].reason, "often taken after a");
+        assert_eq!(shown[0].reason, "bought 3 times, about every 30 days, last 25 days ago");
+        assert_eq!(list.items.iter().map(|(_, source)| *source).collect::<Vec<_>>(), [1, 0, 0]);
+        assert_eq!(evidence.list(1, &mut Room::default()).shown.len(), 1);
     }
 
     #[test]
@@ -227,7 +223,8 @@ mod tests {
         let context = Context::default();
         let evidence = Evidence { tables: &tables, context: &context, bought: None, at_hand: &[], now_ms: 0 };
         let list = evidence.list(10, &mut Room::default());
-        assert_eq!(list.iter().map(|item| &*item.shown.item).collect::<Vec<_>>(), ["d", "c"]);
-        assert!(list.iter().all(|item| item.source == 2 && item.shown.reason == "popular in the shop"));
+        assert_eq!(list.shown.iter().map(|item| item.item).collect::<Vec<_>>(), ["d", "c"]);
+        assert!(list.items.iter().all(|(_, source)| *source == 2));
+        assert!(list.shown.iter().all(|item| item.reason == "popular in the shop"));
     }
 }

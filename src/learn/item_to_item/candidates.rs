@@ -11,24 +11,34 @@ const LITTLE: f32 = 0.2;
 
 /// Items with weights from `N` sources that are added up. Keep it: it keeps its room.
 ///
-/// Cost: a weight is one look into a hash table, the `n` best of m items O(m + n log n log m) or so; nothing is sorted or
-/// allocated once there is room. 8 bytes a slot, of which half are free at least, and 9 `N` + 4 an item: a list's
-/// candidates fit into a processor's nearest cache.
+/// Cost: a weight is one look into a hash table without a branch that depends on what is there, the `n` best of m items
+/// O(m + n log n log m) or so; nothing is sorted or allocated once there is room. 8 + 8 `N` bytes a slot, of which half
+/// are free at least: a list's candidates fit into a processor's nearest cache.
 #[derive(Debug, Clone)]
 pub struct Candidates<const N: usize> {
-    /// An item and one more than its place in `items`; place 0 is free. A power of two; an item is searched from its hash on.
-    slots: Vec<(Item, u32)>,
-    items: Vec<Candidate<N>>,
+    /// A power of two; an item is searched from its hash on.
+    slots: Vec<Slot<N>>,
+    /// Places of the slots that are taken, in the order in which they were, then room for more: half as many as slots.
+    taken: Vec<u32>,
+    len: usize,
+    /// Order of the best and place of their slot.
+    order: Vec<(u64, u32)>,
     best: Vec<Scored<N>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Candidate<const N: usize> {
+struct Slot<const N: usize> {
     item: Item,
+    is_taken: bool,
     weights: [f32; N],
-    /// By source: which of the things that spoke for it did so most, and how much.
-    causes: [u8; N],
-    most: [f32; N],
+    /// By source: what spoke for the item most, [`spoken`].
+    most: [u32; N],
+}
+
+/// A weight of 0 or more and what gave it as one number, in the order of weights; of about equal ones (to 2^-15) the
+/// lower cause is the greater.
+fn spoken(weight: f32, cause: u8) -> u32 {
+    (weight.to_bits() & !0xff) | u32::from(!cause)
 }
 
 /// An item of a list.
@@ -42,41 +52,47 @@ pub struct Scored<const N: usize> {
     pub causes: [u8; N],
 }
 
-impl<const N: usize> Scored<N> {
-    fn stands_before(&self, other: &Self) -> bool {
-        self.score > other.score || (self.score == other.score && self.item < other.item)
+impl<const N: usize> Slot<N> {
+    const FREE: Self = Self { item: 0, is_taken: false, weights: [0.0; N], most: [0; N] };
+
+    fn score(&self) -> f32 {
+        self.weights.iter().sum()
     }
 }
 
 impl<const N: usize> Default for Candidates<N> {
     fn default() -> Self {
-        Self { slots: vec![(0, 0); 64], items: Vec::new(), best: Vec::new() }
+        let (slots, taken) = (vec![Slot::FREE; 64], vec![0; 32]);
+        Self { slots, taken, len: 0, order: Vec::new(), best: Vec::new() }
     }
 }
 
 impl<const N: usize> Candidates<N> {
     pub fn clear(&mut self) {
-        self.slots.fill((0, 0));
-        self.items.clear();
+        self.taken[..self.len].iter().for_each(|at| self.slots[*at as usize] = Slot::FREE);
+        self.len = 0;
     }
 
-    /// Weight for one item from a source below `N`; added up with what else it gets, in the order in which it gets it.
-    /// `cause` numbers what speaks for it.
+    /// Weight, 0 or more, for one item from a source below `N`; added up with what else it gets, in the order in which it
+    /// gets it. `cause` numbers what speaks for it.
+    #[inline]
     pub fn add(&mut self, item: Item, source: usize, weight: f32, cause: u8) {
-        let at = self.place_of(item);
-        let candidate = &mut self.items[at];
-        candidate.weights[source] += weight;
-        if weight > candidate.most[source] {
-            (candidate.most[source], candidate.causes[source]) = (weight, cause);
+        if self.len == self.taken.len() {
+            self.grow();
         }
+        let at = self.find(item);
+        let slot = &mut self.slots[at];
+        self.taken[self.len] = at as u32;
+        self.len += usize::from(!slot.is_taken);
+        (slot.item, slot.is_taken) = (item, true);
+        slot.weights[source] += weight;
+        slot.most[source] = slot.most[source].max(spoken(weight, cause));
     }
 
     /// Takes back what the item got from these sources.
     pub fn take_back(&mut self, item: Item, sources: &[usize]) {
-        if let Ok(slot) = self.find(item) {
-            let candidate = &mut self.items[self.slots[slot].1 as usize - 1];
-            sources.iter().for_each(|source| candidate.weights[*source] = 0.0);
-        }
+        let at = self.find(item);
+        sources.iter().for_each(|source| self.slots[at].weights[*source] = 0.0);
     }
 
     /// Adds the rows of the context's nearest `last` items ([`Self::add_rows`]) for a list of `n`, and the items themselves by
@@ -126,65 +142,53 @@ impl<const N: usize> Candidates<N> {
     /// The `n` best items with a score above 0 that `is_wanted`, highest first, equal ones by item. Asks of few more
     /// than are in the list in the end.
     pub fn top(&mut self, n: usize, mut is_wanted: impl FnMut(Item) -> bool) -> &[Scored<N>] {
-        let Self { items, best, .. } = self;
-        best.clear();
-        for candidate in items {
-            let Candidate { item, weights, causes, .. } = *candidate;
-            let scored = Scored { item, score: weights.iter().sum(), weights, causes };
-            let has_room = best.len() < n;
-            if scored.score <= 0.0 || !has_room && best.last().is_none_or(|last| !scored.stands_before(last))
-            {
+        let Self { slots, taken, len, order, best } = self;
+        order.clear();
+        let Some(last) = n.checked_sub(1) else { return &[] };
+        // What stands before has the greater number: a score above 0 is in the order of its bits.
+        let mut least = 0;
+        for at in &taken[..*len] {
+            let slot = &slots[*at as usize];
+            let score = slot.score();
+            let number = u64::from(score.to_bits()) << 32 | u64::from(!slot.item);
+            if score <= 0.0 || number <= least || !is_wanted(slot.item) {
                 continue;
             }
-            if !is_wanted(item) {
-                continue;
-            }
-            if !has_room {
-                best.pop();
-            }
-            let to = best.partition_point(|other| other.stands_before(&scored));
-            best.insert(to, scored);
+            let to = order.partition_point(|(other, _)| *other > number);
+            order.truncate(last);
+            order.insert(to, (number, *at));
+            least = order.get(last).map_or(0, |(number, _)| *number);
         }
+        best.clear();
+        best.extend(order.iter().map(|(_, at)| {
+            let slot = &slots[*at as usize];
+            let causes = slot.most.map(|most| !(most as u8));
+            Scored { item: slot.item, score: slot.score(), weights: slot.weights, causes }
+        }));
         best
     }
 
-    fn place_of(&mut self, item: Item) -> usize {
-        let slot = match self.find(item) {
-            Ok(slot) => return self.slots[slot].1 as usize - 1,
-            Err(slot) => slot,
-        };
-        self.items.push(Candidate { item, weights: [0.0; N], causes: [0; N], most: [0.0; N] });
-        self.slots[slot] = (item, self.items.len() as u32);
-        if 2 * self.items.len() > self.slots.len() {
-            self.grow();
-        }
-        self.items.len() - 1
-    }
-
     /// The slot of the item, or the free one where it belongs.
-    fn find(&self, item: Item) -> Result<usize, usize> {
+    fn find(&self, item: Item) -> usize {
         let mask = self.slots.len() - 1;
         // Fibonacci hashing: items may be indices. The upper bits of the product depend on all of the item.
-        let mut slot = (item.wrapping_mul(0x9e37_79b9) >> 8) as usize & mask;
-        loop {
-            match self.slots[slot] {
-                (_, 0) => return Err(slot),
-                (there, _) if there == item => return Ok(slot),
-                _ => slot = (slot + 1) & mask,
-            }
+        let mut at = (item.wrapping_mul(0x9e37_79b9) >> 8) as usize & mask;
+        // Without a branch between the two: an item that is new and one that is known are as good as tossed.
+        while self.slots[at].is_taken & (self.slots[at].item != item) {
+            at = (at + 1) & mask;
         }
+        at
     }
 
     fn grow(&mut self) {
-        let slots = 2 * self.slots.len();
-        self.slots.clear();
-        self.slots.resize(slots, (0, 0));
-        for at in 0..self.items.len() {
-            let item = self.items[at].item;
-            if let Err(slot) = self.find(item) {
-                self.slots[slot] = (item, at as u32 + 1);
-            }
+        let slots = vec![Slot::FREE; 2 * self.slots.len()];
+        let old = std::mem::replace(&mut self.slots, slots);
+        for at in 0..self.len {
+            let slot = old[self.taken[at] as usize];
+            let to = self.find(slot.item);
+            (self.slots[to], self.taken[at]) = (slot, to as u32);
         }
+        self.taken.resize(2 * self.taken.len(), 0);
     }
 }
 

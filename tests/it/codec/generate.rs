@@ -8,9 +8,7 @@ use habitue::event::{
 use habitue::signal::fact::{Before, ChurnMoment, Fact, FactRecord};
 use habitue::signal::journal::{Decision, Entry, Positions, Step};
 use habitue::signal::model::{Content, ModelRecord, Row, Stored, Whole};
-use habitue::signal::{
-    Alert, DeadLetter, Reason, Recommendation, RecommendedItem, Score, Signal, SignalId, Source,
-};
+use habitue::signal::{Alert, DeadLetter, Items, Reason, Recommendation, Score, Signal, SignalId, Source};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -146,21 +144,14 @@ pub fn signal() -> impl Strategy<Value = Signal> {
 
 fn recommendation() -> impl Strategy<Value = Recommendation> {
     let item = (words(), number(), words(), words());
-    let item = item.prop_map(|(item, score, source, reason)| RecommendedItem {
-        item,
-        score,
-        source: source.into(),
-        reason: reason.into(),
-    });
     let ids = (any::<u128>(), words(), time(), source());
     (ids, 0..=i64::MAX as u64, vec(item, 0..4)).prop_map(
-        |((id, customer, time_ms, source), version, items)| Recommendation {
-            id: SignalId(id),
-            customer,
-            time_ms,
-            source,
-            version,
-            items,
+        |((id, customer, time_ms, source), version, listed)| {
+            let mut items = Items::default();
+            for (item, score, source, reason) in &listed {
+                items.push(item, *score, source, |text| text.push_str(reason));
+            }
+            Recommendation { id: SignalId(id), customer, time_ms, source, version, items }
         },
     )
 }

@@ -201,13 +201,13 @@ fn score(score: &Score) -> Value {
 }
 
 fn recommendation(list: &Recommendation) -> Value {
-    let item = |(at, item): (usize, &habitue::signal::RecommendedItem)| {
+    let item = |(at, item): (usize, habitue::signal::RecommendedItem<'_>)| {
         record([
-            ("item", string(&item.item)),
+            ("item", string(item.item)),
             ("rank", Value::Int(at as i32 + 1)),
             ("score", Value::Double(item.score)),
-            ("source", string(&item.source)),
-            ("reason", string(&item.reason)),
+            ("source", string(item.source)),
+            ("reason", string(item.reason)),
         ])
     };
     record([
