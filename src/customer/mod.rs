@@ -3,6 +3,7 @@
 //! The record never depends on a shared model, table or threshold, so that a replay of the customer's
 //! events gives the same bytes. What must remember a publication lies apart, in [`Memory`].
 
+mod days;
 pub mod orders;
 mod profile;
 pub mod repurchase;
@@ -44,7 +45,8 @@ pub const TIMER_SILENCE: usize = 1;
 /// No timer of this kind is armed.
 pub const NOT_ARMED: TimeMs = TimeMs::MAX;
 
-/// One customer. At most 1 KiB, [`Customer::bytes`] tells; where the id is longer than 40 bytes, so much more.
+/// One customer. Some 400 bytes, and more for what was bought and paid: at most 1 KiB, [`Customer::bytes`] tells; where
+/// the id is longer than 40 bytes, so much more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Customer {
     pub id: Arc<str>,
@@ -127,9 +129,14 @@ impl Customer {
         }
     }
 
-    /// Own size and heap, in bytes: the record, its id with the count in front of it, its memory.
+    /// Own size and heap, in bytes.
     pub fn bytes(&self) -> usize {
-        size_of::<Customer>() + self.id.len() + 16 + self.memory.bytes()
+        size_of::<Customer>() + self.heap_bytes()
+    }
+
+    /// The id with the counts in front of it, and what else lies outside the record.
+    fn heap_bytes(&self) -> usize {
+        self.id.len() + 16 + self.velocity.bytes() + self.repurchases.bytes() + self.memory.bytes()
     }
 }
 
@@ -150,6 +157,9 @@ impl Memory {
 
     pub fn set(&mut self, analysis: u8, bytes: &[u8]) {
         assert!(bytes.len() <= Memory::BYTES_MAX, "an analysis remembers {} bytes", bytes.len());
+        if let Some(known) = self.get_mut(analysis).filter(|known| known.len() == bytes.len()) {
+            return known.copy_from_slice(bytes);
+        }
         let mut all: Vec<(u8, &[u8])> = self.entries().filter(|(id, _)| *id != analysis).collect();
         all.push((analysis, bytes));
         all.sort_by_key(|(id, _)| *id);
@@ -166,6 +176,18 @@ impl Memory {
         self.0.len()
     }
 
+    fn get_mut(&mut self, analysis: u8) -> Option<&mut [u8]> {
+        let mut rest = &mut *self.0;
+        loop {
+            let (&mut [id, length], after) = rest.split_first_chunk_mut::<2>()?;
+            let (bytes, after) = after.split_at_mut_checked(usize::from(length))?;
+            if id == analysis {
+                return Some(bytes);
+            }
+            rest = after;
+        }
+    }
+
     fn entries(&self) -> impl Iterator<Item = (u8, &[u8])> {
         let mut rest = &*self.0;
         std::iter::from_fn(move || {
@@ -180,6 +202,22 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_does_everything_has_less_than_a_kibibyte() {
+        let new = Customer::new(&"c".repeat(40)).bytes();
+        assert!(new < 450, "{new} bytes");
+        let mut customer = Customer::new(&"c".repeat(40));
+        for day in 0..40 {
+            customer.velocity.payment(day * orders::DAY_MS, 100, Some("terminal"));
+            customer.take(&[day as u32], day * orders::DAY_MS, true);
+        }
+        for descriptor in crate::analysis::REGISTRY {
+            customer.memory.set(descriptor.id, &vec![7; descriptor.memory_bytes_max]);
+        }
+        assert_eq!(customer.velocity.bytes() + customer.repurchases.bytes(), 16 * 8 + 31 * 6 + 20 * 10);
+        assert!(customer.bytes() <= 1_024, "{} bytes", customer.bytes());
+    }
 
     #[test]
     fn memory_keeps_the_newest_of_each_analysis() {

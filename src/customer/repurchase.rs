@@ -1,11 +1,10 @@
-//! What a customer buys again and again: 20 items in 208 bytes of the record.
+//! What a customer buys again and again: up to 20 items of 10 bytes.
 
 use serde::{Deserialize, Serialize};
 
+use super::orders::day_of;
 use crate::event::TimeMs;
-use crate::math::window::bucket_of;
-
-const DAY_MS: TimeMs = 86_400_000;
+use crate::math::exact::Exact;
 
 /// Items bought, each with its count, its first and its last day.
 ///
@@ -13,15 +12,26 @@ const DAY_MS: TimeMs = 86_400_000;
 /// item of a full list takes the place of the one with the lowest [`Bought::score`] on that day.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Repurchases {
-    items: [u32; Repurchases::ITEMS_MAX],
-    /// Days since 1970, up to 2149.
-    first_days: [u16; Repurchases::ITEMS_MAX],
-    last_days: [u16; Repurchases::ITEMS_MAX],
-    /// 0 marks a free place.
-    counts: [u16; Repurchases::ITEMS_MAX],
+    bought: Exact<Packed>,
     /// Purchases of all items, and those of an item that stood here already.
     purchases: u32,
     repeats: u32,
+}
+
+/// A [`Bought`] in 10 bytes: the item's halves, lower first, count, first day, last day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Packed([u16; 5]);
+
+impl From<Bought> for Packed {
+    fn from(Bought { item, count, first_day, last_day }: Bought) -> Packed {
+        Packed([item as u16, (item >> 16) as u16, count, first_day, last_day])
+    }
+}
+
+impl From<Packed> for Bought {
+    fn from(Packed([lower, upper, count, first_day, last_day]): Packed) -> Bought {
+        Bought { item: u32::from(upper) << 16 | u32::from(lower), count, first_day, last_day }
+    }
 }
 
 /// An item of the list.
@@ -43,26 +53,14 @@ impl Repurchases {
     /// The item was bought. Call it once for an order, however many lines and units the order has.
     pub fn purchase(&mut self, item: u32, time_ms: TimeMs) {
         let day = day_of(time_ms);
-        let known = (0..Self::ITEMS_MAX).find(|place| self.counts[*place] > 0 && self.items[*place] == item);
-        let bought = match known {
-            Some(place) => {
-                let old = self.at(place);
-                Bought {
-                    item,
-                    count: old.count.saturating_add(1),
-                    first_day: old.first_day.min(day),
-                    last_day: old.last_day.max(day),
-                }
-            }
-            None => Bought { item, count: 1, first_day: day, last_day: day },
-        };
+        let known = self.bought.iter().position(|packed| Bought::from(*packed).item == item);
         self.purchases = self.purchases.saturating_add(1);
         self.repeats = self.repeats.saturating_add(u32::from(known.is_some()));
-        let place = known.unwrap_or_else(|| self.free_place(day));
-        self.items[place] = bought.item;
-        self.first_days[place] = bought.first_day;
-        self.last_days[place] = bought.last_day;
-        self.counts[place] = bought.count;
+        let new = Bought { item, count: 1, first_day: day, last_day: day };
+        let Some(place) = known else { return self.put(new) };
+        let old = Bought::from(self.bought[place]);
+        let (first_day, last_day) = (old.first_day.min(day), old.last_day.max(day));
+        self.bought[place] = Bought { item, count: old.count.saturating_add(1), first_day, last_day }.into();
     }
 
     /// Share of the customer's purchases that are of an item bought before, 0 to 1: what was seen of the customer, and
@@ -81,24 +79,24 @@ impl Repurchases {
     /// As [`Self::ranked`], in no order that means anything.
     pub fn scored(&self, now_ms: TimeMs) -> impl Iterator<Item = (Bought, f64)> {
         let day = day_of(now_ms);
-        let bought = (0..Self::ITEMS_MAX).map(|place| self.at(place)).filter(|bought| bought.count > 0);
+        let bought = self.bought.iter().map(|packed| Bought::from(*packed));
         bought.map(move |bought| (bought, bought.score(day)))
     }
 
-    fn at(&self, place: usize) -> Bought {
-        Bought {
-            item: self.items[place],
-            count: self.counts[place],
-            first_day: self.first_days[place],
-            last_day: self.last_days[place],
-        }
+    /// Of the heap.
+    pub fn bytes(&self) -> usize {
+        self.bought.bytes()
     }
 
-    /// A place without an item, or that of the lowest score.
-    fn free_place(&self, day: u16) -> usize {
-        let score = |place: usize| if self.counts[place] == 0 { 0.0 } else { self.at(place).score(day) };
-        let order = |a: &usize, b: &usize| score(*a).total_cmp(&score(*b));
-        (0..Self::ITEMS_MAX).min_by(order).unwrap_or(0)
+    /// A new item; in place of that of the lowest score where there is no room.
+    fn put(&mut self, new: Bought) {
+        if self.bought.len() < Self::ITEMS_MAX {
+            return self.bought.push(new.into());
+        }
+        let score = |packed: &Packed| Bought::from(*packed).score(new.last_day);
+        if let Some(lowest) = self.bought.iter_mut().min_by(|a, b| score(a).total_cmp(&score(b))) {
+            *lowest = new.into();
+        }
     }
 }
 
@@ -149,15 +147,12 @@ fn power(mut base: f64, mut exponent: u16) -> f64 {
     power
 }
 
-fn day_of(time_ms: TimeMs) -> u16 {
-    u16::try_from(bucket_of(time_ms, DAY_MS)).unwrap_or(u16::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::customer::orders::DAY_MS;
 
     fn entries(list: &Repurchases) -> Vec<Bought> {
         let mut entries: Vec<Bought> = list.ranked(0).into_iter().map(|(bought, _)| bought).collect();
@@ -246,12 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_in_the_record_and_far_times_are_no_fault() {
-        assert_eq!(size_of::<Repurchases>(), 208);
+    fn it_is_small_and_far_times_are_no_fault() {
         let mut list = Repurchases::default();
         list.purchase(0, TimeMs::MIN);
         list.purchase(0, TimeMs::MAX);
         assert_eq!(entries(&list), [Bought { item: 0, count: 2, first_day: 0, last_day: u16::MAX }]);
+        assert_eq!((size_of::<Repurchases>(), list.bytes()), (24, 10));
         let stored = postcard::to_allocvec(&list).unwrap();
         assert_eq!(postcard::from_bytes::<Repurchases>(&stored).unwrap(), list);
     }

@@ -24,7 +24,7 @@ pub struct Table {
     /// Slots that were given back, reused last first.
     free: Vec<u32>,
     index: SlotIndex,
-    /// Of ids and memories.
+    /// Of what records hold outside their pages.
     heap_bytes: usize,
 }
 
@@ -37,9 +37,9 @@ pub struct Frozen {
 
 /// What a snapshot holds.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct Stored<C> {
     slots: u32,
-    records: Vec<(u32, Customer)>,
+    records: Vec<(u32, C)>,
     free: Vec<u32>,
 }
 
@@ -61,17 +61,21 @@ impl Table {
         self.pages.get(slot / PAGE)?.get(slot % PAGE)?.as_ref()
     }
 
-    /// Copies the page first where a view still holds it.
-    pub fn get_mut(&mut self, slot: u32) -> Option<&mut Customer> {
-        let slot = slot as usize;
-        Arc::make_mut(self.pages.get_mut(slot / PAGE)?).get_mut(slot % PAGE)?.as_mut()
+    /// Changes the customer in a slot that is taken. Copies the page first where a view still holds it.
+    pub fn change<R>(&mut self, slot: u32, change: impl FnOnce(&mut Customer) -> R) -> R {
+        let customer = self.cell(slot).as_mut().expect("the slot is taken");
+        let before = customer.heap_bytes();
+        let changed = change(customer);
+        let after = customer.heap_bytes();
+        self.heap_bytes = self.heap_bytes + after - before;
+        changed
     }
 
     /// The slot of the new record. The key must not be there yet.
     pub fn insert(&mut self, customer: Customer) -> u32 {
         let key = customer.key();
         assert!(self.slot(key).is_none(), "a customer is inserted twice");
-        self.heap_bytes += heap_bytes(&customer);
+        self.heap_bytes += customer.heap_bytes();
         let slot = match self.free.pop() {
             Some(slot) => {
                 *self.cell(slot) = Some(customer);
@@ -86,7 +90,7 @@ impl Table {
     pub fn remove(&mut self, slot: u32) -> Option<Customer> {
         let customer = self.cell(slot).take()?;
         self.index.remove(customer.key(), slot);
-        self.heap_bytes -= heap_bytes(&customer);
+        self.heap_bytes -= customer.heap_bytes();
         self.free.push(slot);
         Some(customer)
     }
@@ -100,16 +104,7 @@ impl Table {
         records(&self.pages)
     }
 
-    /// Sets what an analysis remembers of the customer in a slot that is taken.
-    pub fn remember(&mut self, slot: u32, analysis: u8, memory: &[u8]) {
-        let customer = self.get_mut(slot).expect("the slot is taken");
-        let before = customer.memory.bytes();
-        customer.memory.set(analysis, memory);
-        let after = customer.memory.bytes();
-        self.heap_bytes = self.heap_bytes + after - before;
-    }
-
-    /// Pages, ids, memories and index, in bytes.
+    /// Pages, what records hold outside them, and index, in bytes.
     pub fn bytes(&self) -> usize {
         let page = PAGE * size_of::<Option<Customer>>() + size_of::<Page>() + 16;
         self.pages.len() * page + self.heap_bytes + self.index.bytes() + self.free.len() * 4
@@ -139,7 +134,7 @@ impl Frozen {
         let slots = self.pages.iter().map(|page| page.len()).sum::<usize>();
         let stored = Stored {
             slots: u32::try_from(slots).expect("a partition holds fewer than 2^32 customers"),
-            records: records(&self.pages).map(|(slot, customer)| (slot, customer.clone())).collect(),
+            records: records(&self.pages).collect(),
             free: self.free.clone(),
         };
         postcard::to_allocvec(&stored).expect("plain data always serialises")
@@ -152,13 +147,13 @@ impl Table {
     /// # Errors
     /// When the bytes are not a table's or contradict themselves.
     pub fn decode(bytes: &[u8]) -> Result<Table, String> {
-        let stored: Stored = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+        let stored: Stored<Customer> = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
         let mut table = Table::default();
         let mut records = stored.records.into_iter().peekable();
         for slot in 0..stored.slots {
             let record = records.next_if(|(at, _)| *at == slot).map(|(_, customer)| customer);
             if let Some(customer) = &record {
-                table.heap_bytes += heap_bytes(customer);
+                table.heap_bytes += customer.heap_bytes();
                 if table.slot(customer.key()).is_some() {
                     return Err(format!("customer {} stands twice in the table", customer.id));
                 }
@@ -174,13 +169,56 @@ impl Table {
     }
 }
 
-/// The id with the counts in front of it, and what analyses remember.
-fn heap_bytes(customer: &Customer) -> usize {
-    customer.id.len() + 16 + customer.memory.bytes()
-}
-
 fn records(pages: &[Arc<Page>]) -> impl Iterator<Item = (u32, &Customer)> {
     (0_u32..)
         .zip(pages.iter().flat_map(|page| page.iter()))
         .filter_map(|(slot, cell)| Some((slot, cell.as_ref()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::customer::{Memory, customer_key};
+
+    proptest! {
+        /// Against a map by id: what was put in, changed and taken out; slots, bytes, a view, and the way through a snapshot.
+        #[test]
+        fn it_is_a_map_with_slots(steps in prop::collection::vec((0_u8..6, 0_u32..90, 0_usize..20), 1..300)) {
+            let (mut table, mut slow) = (Table::default(), BTreeMap::<String, u32>::new());
+            let mut view = (table.freeze(), Vec::new());
+            for (step, number, size) in steps {
+                let id = format!("customer {number}");
+                let slot = table.slot(customer_key(&id));
+                prop_assert_eq!(slot, slow.get(&id).copied());
+                match (step, slot) {
+                    (0, _) => view = (table.freeze(), table.freeze().encode()),
+                    (1 | 2, None) => {
+                        slow.insert(id.clone(), table.insert(Customer::new(&id)));
+                    }
+                    (1, Some(slot)) => {
+                        prop_assert_eq!(&*table.remove(slot).unwrap().id, id.as_str());
+                        slow.remove(&id);
+                    }
+                    (2, Some(slot)) => table.change(slot, |customer| customer.memory.set(1, &[7; Memory::BYTES_MAX][..size])),
+                    (_, Some(slot)) => table.change(slot, |customer| {
+                        customer.velocity.payment(i64::from(number) * 86_400_000 * size as i64, 100, None);
+                        customer.repurchases.purchase(size as u32, 0);
+                    }),
+                    (_, None) => {}
+                }
+            }
+            let records: BTreeMap<String, u32> = table.iter().map(|(slot, customer)| (customer.id.to_string(), slot)).collect();
+            prop_assert_eq!(&records, &slow);
+            prop_assert_eq!(table.heap_bytes, table.iter().map(|(_, customer)| customer.heap_bytes()).sum::<usize>());
+            let written = table.freeze().encode();
+            let mut back = Table::decode(&written).unwrap();
+            prop_assert_eq!((back.freeze().encode(), back.heap_bytes), (written, table.heap_bytes));
+            prop_assert_eq!(back.insert(Customer::new("one more")), table.insert(Customer::new("one more")));
+            prop_assert!(view.1.is_empty() || view.0.encode() == view.1);
+        }
+    }
 }

@@ -3,24 +3,23 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::orders::DAY_MS;
+use super::days::Days;
+use super::orders::day_of;
 use crate::event::TimeMs;
+use crate::math::exact::Exact;
 
 const RECENT: usize = 16;
-const DAYS: usize = 31;
 
 /// Payments (not refunds). Sums of amounts are in minor units.
 ///
-/// Recent payments and day buckets commute: late payments within the ring find their place. Windows
-/// up to 24 h are exact up to 16 payments; beyond, counts come from whole UTC days.
+/// Recent payments and days commute: late payments within them find their place. Windows up to 24 h are exact up to
+/// 16 payments; beyond, counts come from whole UTC days. It takes no more room than there are payments, 314 bytes of the
+/// heap at most.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Velocity {
-    /// The last 16 payments by event time, oldest first; unused entries have `time_s` 0.
-    recent: [Payment; RECENT],
-    /// Payments and amounts of whole UTC days ending with `day`, newest first. Two arrays hold them without gaps.
-    day_payments: [u16; DAYS],
-    day_amounts_minor: [f32; DAYS],
-    day: i32,
+    /// The last 16 payments by event time, oldest first.
+    recent: Exact<Payment>,
+    days: Days,
     pub baseline: Baseline,
 }
 
@@ -43,34 +42,25 @@ pub struct Baseline {
 
 impl Velocity {
     pub(super) fn payment(&mut self, time_ms: TimeMs, amount_minor: i64, terminal: Option<&str>) {
-        let amount = amount_minor as f32;
-        self.remember(Payment { time_s: seconds(time_ms), amount_minor: amount });
-        let day = day_of(time_ms);
-        if day > self.day {
-            let gap = usize::try_from(day - self.day).unwrap_or(DAYS).min(DAYS);
-            self.day_payments.copy_within(0..DAYS - gap, gap);
-            self.day_payments[..gap].fill(0);
-            self.day_amounts_minor.copy_within(0..DAYS - gap, gap);
-            self.day_amounts_minor[..gap].fill(0.0);
-            self.day = day;
-        }
-        if let Some(age) = usize::try_from(self.day - day).ok().filter(|age| *age < DAYS) {
-            self.day_payments[age] = self.day_payments[age].saturating_add(1);
-            self.day_amounts_minor[age] += amount;
-        }
-        self.baseline.payment(amount, terminal);
+        let amount_minor = amount_minor as f32;
+        self.remember(Payment { time_s: seconds(time_ms), amount_minor });
+        self.days.payment(day_of(time_ms), amount_minor);
+        self.baseline.payment(amount_minor, terminal);
     }
 
     fn remember(&mut self, payment: Payment) {
-        if payment.time_s < self.recent[0].time_s {
-            return;
+        let at = self.recent.partition_point(|other| other.time_s <= payment.time_s);
+        if self.recent.len() < RECENT {
+            self.recent.insert(at, payment);
+        } else if at > 0 {
+            self.recent[..at].rotate_left(1);
+            self.recent[at - 1] = payment;
         }
-        self.recent[0] = payment;
-        let mut at = 0;
-        while at + 1 < RECENT && self.recent[at + 1].time_s <= payment.time_s {
-            self.recent.swap(at, at + 1);
-            at += 1;
-        }
+    }
+
+    /// Of the heap.
+    pub fn bytes(&self) -> usize {
+        self.recent.bytes() + self.days.cells.bytes()
     }
 
     /// Payments in (now - window, now], and the sum of their amounts in minor units. Exact up to 24 h
@@ -87,21 +77,13 @@ impl Velocity {
 
     /// Payments in the UTC day of `now_ms` and the `days - 1` before it, and the sum of their amounts.
     pub fn within_days(&self, now_ms: TimeMs, days: u8) -> (u32, f64) {
-        let today = day_of(now_ms);
-        let buckets = self.day_payments.iter().zip(&self.day_amounts_minor);
-        (0_i32..).zip(buckets).fold((0, 0.0), |(count, sum), (age, (payments, amount_minor))| {
-            let days_ago = today - (self.day - age);
-            if days_ago < 0 || days_ago >= i32::from(days) {
-                return (count, sum);
-            }
-            (count + u32::from(*payments), sum + f64::from(*amount_minor))
-        })
+        self.days.within(day_of(now_ms), days)
     }
 
     /// Seconds since the newest payment at or before `now_ms`; None where there is none.
     pub fn gap_seconds(&self, now_ms: TimeMs) -> Option<u32> {
         let now_s = seconds(now_ms);
-        self.recent.iter().rev().find(|p| p.time_s != 0 && p.time_s <= now_s).map(|p| now_s - p.time_s)
+        self.recent.iter().rev().find(|p| p.time_s <= now_s).map(|p| now_s - p.time_s)
     }
 }
 
@@ -152,15 +134,12 @@ fn seconds(time_ms: TimeMs) -> u32 {
     u32::try_from(time_ms.div_euclid(1000).clamp(0, i64::from(u32::MAX))).unwrap_or(u32::MAX)
 }
 
-fn day_of(time_ms: TimeMs) -> i32 {
-    i32::try_from(time_ms.div_euclid(DAY_MS)).unwrap_or(i32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::customer::orders::DAY_MS;
 
     proptest! {
         /// Against the slow definition over the whole list, late payments included.

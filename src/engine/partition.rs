@@ -181,19 +181,22 @@ impl Partition {
         // so that totals do not depend on the order.
         let slot = slot.unwrap_or_else(|| self.admit(id, event.time_ms()));
         let session_gap_ms = self.config.session_gap_ms;
-        let customer = self.table.get_mut(slot).expect("the slot was just looked up");
-        let ordered_before = customer.orders.last_day();
-        match event {
-            Event::Purchase(purchase) => customer.purchase(purchase, dedupe_hash),
-            Event::Engagement(engagement) => {
-                customer.engagement(engagement, dedupe_hash, session_gap_ms);
-                self.totals.identified += u64::from(engagement.anonymous_id.is_some());
-            }
-            Event::Feedback(feedback) => customer.feedback(feedback, dedupe_hash),
-        }
         let taken: Vec<u32> = event.taken().into_iter().map(item_hash).collect();
-        customer.take(&taken, event.time_ms(), matches!(event, Event::Purchase(_)));
-        let (key, ordered) = (customer.key(), customer.orders.last_day());
+        let (key, ordered_before, ordered) = self.table.change(slot, |customer| {
+            let ordered_before = customer.orders.last_day();
+            match event {
+                Event::Purchase(purchase) => customer.purchase(purchase, dedupe_hash),
+                Event::Engagement(engagement) => {
+                    customer.engagement(engagement, dedupe_hash, session_gap_ms);
+                }
+                Event::Feedback(feedback) => customer.feedback(feedback, dedupe_hash),
+            }
+            customer.take(&taken, event.time_ms(), matches!(event, Event::Purchase(_)));
+            (customer.key(), ordered_before, customer.orders.last_day())
+        });
+        if let Event::Engagement(engagement) = event {
+            self.totals.identified += u64::from(engagement.anonymous_id.is_some());
+        }
         if let Some(day) = ordered.filter(|_| ordered != ordered_before) {
             self.arm_silence(slot, day);
         }
@@ -205,7 +208,7 @@ impl Partition {
         if let Decision::Remember { analysis, customer, memory } = decision
             && let Some(slot) = self.table.slot(*customer)
         {
-            self.table.remember(slot, *analysis, memory);
+            self.table.change(slot, |record| record.memory.set(*analysis, memory));
             self.touch(*customer);
         }
     }
@@ -277,7 +280,7 @@ impl Partition {
         let mut snapshot = Snapshot::new(self.identity(position));
         let table = self.table.freeze();
         let clock = (self.watermark.clone(), self.totals.clone(), self.newest, self.chain);
-        snapshot.section("customers", 2, Box::new(move || table.encode()));
+        snapshot.section("customers", 3, Box::new(move || table.encode()));
         snapshot.section("dedupe", 1, Box::new(self.dedupe.freeze()));
         snapshot.section(
             "clock",
@@ -297,7 +300,7 @@ impl Partition {
     pub fn restore(opened: &Opened, number: u32, config: Arc<Config>) -> Result<Partition, SnapshotError> {
         let mut partition = Partition::new(number, config);
         opened.expect("customer", number, partition.fold_version)?;
-        opened.restore("customers", 2, |bytes| {
+        opened.restore("customers", 3, |bytes| {
             partition.table = Table::decode(bytes)?;
             Ok(())
         })?;

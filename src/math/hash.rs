@@ -263,6 +263,10 @@ impl Hasher for IdHasher {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn hash(value: impl Hash) -> u64 {
@@ -288,6 +292,30 @@ mod tests {
         // 4096 balls in 65 536 boxes fill 3 970 of them on average, in 32 768 boxes 3 850.
         assert!(slots.len() > 3_850, "{}", slots.len());
         assert!(tags.len() > 3_700, "{}", tags.len());
+    }
+
+    proptest! {
+        /// Keys of which many share all the bits that the index has of them.
+        #[test]
+        fn slots_are_found_among_equal_bits(steps in prop::collection::vec((0_u128..8, 0_u128..6, any::<bool>()), 0..400)) {
+            let (mut index, mut slow) = (SlotIndex::default(), BTreeMap::<u128, u32>::new());
+            for ((upper, lower, is_removed), slot) in steps.into_iter().zip(0_u32..) {
+                let key = upper << 96 | lower;
+                match (slow.get(&key).copied(), is_removed) {
+                    (Some(there), true) => {
+                        prop_assert!(!index.remove(key, u32::MAX) && index.remove(key, there));
+                        slow.remove(&key);
+                    }
+                    (None, false) => {
+                        index.insert(key, slot);
+                        slow.insert(key, slot);
+                    }
+                    _ => {}
+                }
+                let found = index.find(key, |slot| slow.iter().any(|(other, at)| *at == slot && *other == key));
+                prop_assert_eq!((found, index.len()), (slow.get(&key).copied(), slow.len()));
+            }
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Numbers that arrive one at a time: moments, decay, quantiles, windows, sketches, seeded randomness.
+//! Numbers that arrive one at a time: moments, decay, quantiles, sketches, seeded randomness.
 //!
 //! What has state is plain data of a fixed or capped size, and nothing reads a clock: time is an argument.
 
 pub mod decay;
+pub mod exact;
 pub mod hash;
 pub mod hash_sample;
 pub mod logistic;
@@ -11,4 +12,3 @@ pub mod quantile;
 pub mod recent;
 pub mod rng;
 pub mod sketch;
-pub mod window;

@@ -40,16 +40,21 @@ impl Partition {
     /// Arms the first look after this day in place of the one that is armed. Looks of a day are spread over it by
     /// the customer's key, so that midnight is like any other time.
     pub(super) fn arm_silence(&mut self, slot: u32, day: u16) {
-        let customer = self.table.get_mut(slot).expect("the index points at a record");
-        let (key, armed_ms) = (customer.key(), customer.timers[TIMER_SILENCE]);
+        let timer = |due_ms| Timer { due_ms, slot, kind: TIMER_SILENCE };
+        let (armed_ms, due_ms) = self.table.change(slot, |customer| {
+            let armed_ms = customer.timers[TIMER_SILENCE];
+            let Some(look_day) = customer.orders.next_look(day) else { return (armed_ms, armed_ms) };
+            let within_day_ms = (customer.key() % DAY_MS.unsigned_abs() as u128) as TimeMs;
+            let due_ms = TimeMs::from(look_day) * DAY_MS + within_day_ms;
+            customer.timers[TIMER_SILENCE] = due_ms;
+            (armed_ms, due_ms)
+        });
         if armed_ms != NOT_ARMED {
-            self.timers.disarm(Timer { due_ms: armed_ms, slot, kind: TIMER_SILENCE });
+            self.timers.disarm(timer(armed_ms));
         }
-        let Some(look_day) = customer.orders.next_look(day) else { return };
-        let within_day_ms = (key % DAY_MS.unsigned_abs() as u128) as TimeMs;
-        let due_ms = TimeMs::from(look_day) * DAY_MS + within_day_ms;
-        customer.timers[TIMER_SILENCE] = due_ms;
-        self.timers.arm(Timer { due_ms, slot, kind: TIMER_SILENCE });
+        if due_ms != NOT_ARMED {
+            self.timers.arm(timer(due_ms));
+        }
     }
 
     /// A slot for a new customer; makes room first where there is none.
@@ -79,18 +84,20 @@ impl Partition {
     /// customer (true), or is armed again for when that event will have been the last for long enough.
     fn expire(&mut self, timer: Timer, now_ms: TimeMs) -> bool {
         let slot = timer.slot;
-        let customer = self.table.get_mut(slot).expect("a timer belongs to a record");
-        customer.timers[TIMER_EXPIRE] = NOT_ARMED;
-        let due_ms = customer.profile.last_ms.saturating_add(self.config.customer_retention_ms);
-        if due_ms > timer.due_ms && (due_ms > now_ms || now_ms == TimeMs::MAX) {
-            customer.timers[TIMER_EXPIRE] = due_ms;
-            let key = customer.key();
-            self.timers.arm(Timer { due_ms, ..timer });
-            self.touch(key);
-            return false;
-        }
-        self.drop_customer(slot);
-        true
+        let retention_ms = self.config.customer_retention_ms;
+        let again = self.table.change(slot, |customer| {
+            let due_ms = customer.profile.last_ms.saturating_add(retention_ms);
+            let is_again = due_ms > timer.due_ms && (due_ms > now_ms || now_ms == TimeMs::MAX);
+            customer.timers[TIMER_EXPIRE] = if is_again { due_ms } else { NOT_ARMED };
+            is_again.then(|| (due_ms, customer.key()))
+        });
+        let Some((due_ms, key)) = again else {
+            self.drop_customer(slot);
+            return true;
+        };
+        self.timers.arm(Timer { due_ms, ..timer });
+        self.touch(key);
+        false
     }
 
     pub(super) fn drop_customer(&mut self, slot: u32) {
