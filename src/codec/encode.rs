@@ -167,7 +167,7 @@ fn write_feedback(writer: &mut Writer<'_>, feedback: &Feedback<'_>) {
 }
 
 fn write_alert(writer: &mut Writer<'_>, alert: &Alert) {
-    writer.text(&hexadecimal(alert.id));
+    write_id(writer, alert.id);
     writer.text(&alert.customer);
     writer.text(&alert.event_id);
     writer.text(&alert.order);
@@ -182,7 +182,7 @@ fn write_alert(writer: &mut Writer<'_>, alert: &Alert) {
 }
 
 fn write_score(writer: &mut Writer<'_>, score: &Score) {
-    writer.text(&hexadecimal(score.id));
+    write_id(writer, score.id);
     writer.text(&score.analysis);
     writer.text(&score.customer);
     writer.optional_text(score.event_id.as_deref());
@@ -195,7 +195,7 @@ fn write_score(writer: &mut Writer<'_>, score: &Score) {
 }
 
 fn write_recommendation(writer: &mut Writer<'_>, list: &Recommendation) {
-    writer.text(&hexadecimal(list.id));
+    write_id(writer, list.id);
     writer.text(&list.customer);
     writer.long(list.time_ms);
     write_source(writer, list.source);
@@ -235,8 +235,7 @@ fn write_reason(writer: &mut Writer<'_>, reason: &Reason) {
 }
 
 /// A signal's id as it is written everywhere: 32 digits, lower case.
-/// 32 digits.
-pub(super) fn hexadecimal(id: SignalId) -> String {
-    let digit = |at: usize| char::from(b"0123456789abcdef"[(id.0 >> (124 - 4 * at)) as usize & 15]);
-    (0..32).map(digit).collect()
+fn write_id(writer: &mut Writer<'_>, SignalId(id): SignalId) {
+    let digit = |at: usize| b"0123456789abcdef"[(id >> (124 - 4 * at)) as usize & 15];
+    writer.bytes(&std::array::from_fn::<u8, 32, _>(digit));
 }

@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use super::encode::hexadecimal;
 use crate::event::TimeMs;
 use crate::signal::{Alert, DeadLetter, Reason, Recommendation, Score, Signal, Source};
 
@@ -50,7 +49,7 @@ struct AlertJson<'a> {
 impl<'a> From<&'a Alert> for AlertJson<'a> {
     fn from(alert: &'a Alert) -> AlertJson<'a> {
         AlertJson {
-            id: hexadecimal(alert.id),
+            id: format!("{:032x}", alert.id.0),
             customer: &alert.customer,
             event_id: &alert.event_id,
             order: &alert.order,
@@ -83,7 +82,7 @@ struct ScoreJson<'a> {
 impl<'a> From<&'a Score> for ScoreJson<'a> {
     fn from(score: &'a Score) -> ScoreJson<'a> {
         ScoreJson {
-            id: hexadecimal(score.id),
+            id: format!("{:032x}", score.id.0),
             analysis: &score.analysis,
             customer: &score.customer,
             event_id: score.event_id.as_deref(),
@@ -126,7 +125,7 @@ impl<'a> From<&'a Recommendation> for RecommendationJson<'a> {
             reason: item.reason,
         });
         RecommendationJson {
-            id: hexadecimal(list.id),
+            id: format!("{:032x}", list.id.0),
             customer: &list.customer,
             time_ms: list.time_ms,
             source: list.source.into(),

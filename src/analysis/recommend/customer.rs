@@ -31,8 +31,10 @@ impl LastList {
         for (at, (_, source)) in self.items.iter().enumerate() {
             sources |= (*source as u32) << (2 * at);
         }
+        let mut encoded = Vec::with_capacity(4 * (2 + self.items.len()));
         let words = [seconds, sources].into_iter().chain(self.items.iter().map(|(item, _)| *item));
-        words.flat_map(u32::to_le_bytes).collect()
+        words.for_each(|word| encoded.extend_from_slice(&word.to_le_bytes()));
+        encoded
     }
 
     fn of(customer: Option<&Customer>) -> Option<LastList> {

@@ -6,11 +6,14 @@ use super::{ITEMS, POPULAR, POPULAR_KEY, SOURCES, item_key};
 use crate::analysis::shared::Tables;
 use crate::customer::repurchase::{Bought, Repurchases};
 use crate::event::TimeMs;
-use crate::learn::item_to_item::{Candidates, Context, Item};
+use crate::learn::item_to_item::{Candidates, Context, Item, Scored};
 use crate::signal::Items;
 use crate::signal::model::Row;
 
 const DAY_MS: TimeMs = 86_400_000;
+
+/// Nearly all items have a name: so many more than are shown will do mostly.
+const SPARE: usize = 2;
 
 /// A list, and what is remembered of it.
 #[derive(Debug, Default)]
@@ -53,17 +56,16 @@ impl<'a> Evidence<'a> {
         context.iter_mut().zip(self.context.items()).for_each(|(row, item)| *row = self.row(*item));
         self.gather(n, &context, room);
         let Room { candidates, again } = room;
-        // Nearly all have a name: only where one has none, those are looked for that have.
-        let mut best = candidates.top(n, |_| true);
-        let mut rows: Vec<Option<&Row>> = best.iter().map(|scored| self.row(scored.item)).collect();
-        if rows.iter().any(Option::is_none) {
-            best = candidates.top(n, |item| self.row(item).is_some());
-            rows = best.iter().map(|scored| self.row(scored.item)).collect();
+        let best = candidates.top(n + SPARE, |_| true);
+        let rows: Vec<Option<&Row>> = best.iter().map(|scored| self.row(scored.item)).collect();
+        let named = best.iter().zip(rows).filter_map(|(scored, row)| Some((*scored, row?)));
+        let mut named: Vec<(Scored<_>, &Row)> = named.take(n).collect();
+        if named.len() < n && best.len() == n + SPARE {
+            let best = candidates.top(n, |item| self.row(item).is_some()).iter();
+            named = best.filter_map(|scored| Some((*scored, self.row(scored.item)?))).collect();
         }
-        let mut made =
-            Made { shown: Items::with_capacity(best.len()), items: Vec::with_capacity(best.len()) };
-        for (scored, row) in best.iter().zip(rows) {
-            let Some(row) = row else { continue };
+        let mut made = Made { shown: Items::with_capacity(n), items: Vec::with_capacity(n) };
+        for (scored, row) in named {
             let weight = |source: &usize| scored.weights[*source];
             let source = (0..SOURCES.len()).max_by(|a, b| weight(a).total_cmp(&weight(b))).unwrap_or(0);
             made.items.push((scored.item, source));
