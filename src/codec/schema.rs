@@ -45,8 +45,8 @@ built_ins! {
     7 DEAD_LETTER "dead_letter"
     8 JOURNAL "journal"
     11 CONTROL "control"
-    16 FACT "fact"
     17 MODEL "model"
+    18 FACT "fact"
 }
 
 /// The built-in schema id of an input's records.

@@ -47,8 +47,9 @@ pub enum Fact {
     Item { item: String, time_ms: TimeMs, before: Before },
     /// `right` was taken after each of `lefts`. Keyed by each of them: [`Fact::split`].
     Pairs { right: u32, time_ms: TimeMs, lefts: Before },
-    /// The most popular items of one market partition, hash and weight, heaviest first. Keyed by its name.
-    Popular { partition: u32, items: Vec<(u32, f64)> },
+    /// The most popular items of one market partition, hash and weight, heaviest first; and how often its items were
+    /// taken again, as [`Repeats::weights`](crate::learn::item_to_item::Repeats::weights). Keyed by its name.
+    Popular { partition: u32, items: Vec<(u32, f64)>, repeats: Vec<f64> },
     /// A moment at which it was asked whether a customer will order again. Keyed by the model.
     Churn(ChurnMoment),
 }
@@ -84,7 +85,7 @@ pub struct Before {
 
 impl Before {
     /// Items at most.
-    pub const LENGTH: usize = 5;
+    pub const LENGTH: usize = 6;
 
     pub fn items(&self) -> &[(u32, u8)] {
         &self.items[..usize::from(self.len)]
@@ -111,7 +112,7 @@ impl Fact {
             Fact::EntityVerdict { entity, .. } => entity.len() + 3,
             Fact::Item { item, before, .. } => item.len() + before.items().len() * 7,
             Fact::Pairs { lefts, .. } => lefts.items().len() * 7,
-            Fact::Popular { items, .. } => items.len() * 13,
+            Fact::Popular { items, repeats, .. } => items.len() * 13 + repeats.len() * 8,
             Fact::Churn(moment) => 24 + moment.features.len() * 4,
             Fact::Verdict { .. } => 0,
         };

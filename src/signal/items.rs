@@ -23,7 +23,7 @@ pub struct RecommendedItem<'a> {
     pub item: &'a str,
     /// Share of the evidence that the customer takes it next, 0 to 1; comparable within one list only.
     pub score: f64,
-    /// The method that proposed it: session, repurchase, popular.
+    /// The method that proposed it: session, repurchase, popular, seen.
     pub source: &'a str,
     /// One sentence for people.
     pub reason: &'a str,

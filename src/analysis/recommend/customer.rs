@@ -86,10 +86,16 @@ impl CustomerSide for Recommend {
         let is_due = last.is_none_or(|last| (time_ms - last.time_ms).abs() >= settings.interval_ms);
         if is_asked_for(event) || is_due && is_visit(event) {
             let bought = customer.map(|customer| &customer.repurchases);
-            // What was bought may be bought again; what is looked at stands there already.
-            let at_hand = if matches!(event, Event::Purchase(_)) { &[][..] } else { &taken };
-            let evidence =
-                Evidence { tables: view.tables, context: &context, bought, at_hand, now_ms: time_ms };
+            let is_bought = matches!(event, Event::Purchase(_));
+            let at_hand = if is_bought { context.items() } else { &taken };
+            let evidence = Evidence {
+                tables: view.tables,
+                context: &context,
+                bought,
+                at_hand,
+                is_bought,
+                now_ms: time_ms,
+            };
             let list = evidence.list(usize::from(settings.items).clamp(1, ITEMS_MAX), &mut self.room);
             publish(source, event, list, customer, output);
         }
@@ -98,7 +104,10 @@ impl CustomerSide for Recommend {
 
 /// The item to its own market partition, with what was there before; and to that of each item before.
 fn tell(name: &str, item: u32, context: &Context, time_ms: TimeMs, output: &mut Output) {
-    let before: Before = context.paired().iter().copied().zip(0..).collect();
+    let paired = context.paired().iter().copied().zip(0..);
+    // Beyond what makes pairs only the item itself counts: it is taken again.
+    let place = context.place_of(item).filter(|place| *place >= Context::PAIRED);
+    let before: Before = paired.chain(place.map(|place| (item, place as u8))).collect();
     let lefts: Before = before.items().iter().copied().filter(|(left, _)| *left != item).collect();
     if !lefts.items().is_empty() {
         output.facts.push(Fact::Pairs { right: item, time_ms, lefts });

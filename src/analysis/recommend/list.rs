@@ -28,8 +28,9 @@ pub(super) struct Evidence<'a> {
     pub tables: &'a Tables,
     pub context: &'a Context,
     pub bought: Option<&'a Repurchases>,
-    /// Items that are not shown: what is on the screen.
+    /// Items that are not shown, for they are on the screen; where they were bought just now, only to be bought again.
     pub at_hand: &'a [Item],
+    pub is_bought: bool,
     pub now_ms: TimeMs,
 }
 
@@ -44,12 +45,14 @@ pub(super) struct Room {
 const SESSION: usize = 0;
 const REPURCHASE: usize = 1;
 const POPULARITY: usize = 2;
+const SEEN: usize = 3;
 
 impl<'a> Evidence<'a> {
-    /// The `n` best items that have a name. An item of the context is shown only to be bought again.
+    /// The `n` best items that have a name.
     ///
-    /// Each source gives shares that sum to 1 at most: neighbours by distance, where popularity takes the share that
-    /// a row's prior leaves open; and the customer's own purchases by their expected number.
+    /// Each source gives shares that sum to 1 at most: neighbours by distance, where what is popular and what was seen
+    /// at the item's place take the share that a row's prior leaves open; and the customer's own purchases by their
+    /// expected number.
     pub fn list(&self, n: usize, room: &mut Room) -> Made {
         // Rows lie far apart. Asked for in a row they are fetched side by side.
         let mut context = [None; Context::LENGTH];
@@ -89,12 +92,19 @@ impl<'a> Evidence<'a> {
         for (number, (bought, score)) in (0_u8..).zip(&*again) {
             candidates.add(bought.item, REPURCHASE, (own * score / orders) as f32, number);
         }
-        let popular = self.tables.row(POPULAR, POPULAR_KEY).map_or(&[][..], |row| &row.shares);
-        for (item, share) in popular {
-            candidates.add(*item, POPULARITY, others * open * share, 0);
+        if let Some(popular) = self.tables.row(POPULAR, POPULAR_KEY) {
+            for (item, share) in &popular.shares {
+                candidates.add(*item, POPULARITY, others * open * share, 0);
+            }
+            self.context.items().iter().for_each(|item| candidates.take_back(*item, &[POPULARITY]));
+            let priors =
+                context.iter().map(|row| row.and_then(|row| row.shares.first()).map_or(1.0, |own| own.1));
+            let seen = self.context.items().iter().copied().zip(priors);
+            let shares = popular.numbers.iter().map(|share| *share as f32);
+            candidates.add_repeats(SEEN, others / self.weight(), seen.zip(shares));
         }
-        self.context.items().iter().for_each(|item| candidates.take_back(*item, &[SESSION, POPULARITY]));
-        self.at_hand.iter().for_each(|item| candidates.take_back(*item, &[SESSION, REPURCHASE, POPULARITY]));
+        let hidden = if self.is_bought { &[SESSION, POPULARITY, SEEN][..] } else { &[0, 1, 2, 3] };
+        self.at_hand.iter().for_each(|item| candidates.take_back(*item, hidden));
     }
 
     /// Adds the rows of the context. Returns the share that they leave open, which is anybody's guess: an item without
@@ -107,7 +117,7 @@ impl<'a> Evidence<'a> {
         candidates: &mut Candidates<{ SOURCES.len() }>,
     ) -> f32 {
         let places = self.context.items().len();
-        let all: f32 = (0..places).map(Context::weight).sum();
+        let all = self.weight();
         let rows = context[..places].iter();
         let rows = rows.map(|row| row.and_then(|row| row.shares.split_first()).unwrap_or((&(0, 1.0), &[])));
         let open =
@@ -115,6 +125,11 @@ impl<'a> Evidence<'a> {
         // Twice as many as are shown: what little several rows say adds up to something in a short list.
         candidates.add_rows(2 * n, SESSION, others / all, rows.map(|(_, neighbours)| neighbours));
         if places == 0 { 1.0 } else { open }
+    }
+
+    /// Of all rows of the context.
+    fn weight(&self) -> f32 {
+        (0..self.context.items().len()).map(Context::weight).sum()
     }
 
     fn row(&self, item: Item) -> Option<&'a Row> {
@@ -141,7 +156,8 @@ impl<'a> Evidence<'a> {
                 Some((bought, _)) => bought_before(*bought, self.now_ms, text),
                 None => text.push_str("bought before"),
             },
-            _ => text.push_str("popular in the shop"),
+            POPULARITY => text.push_str("popular in the shop"),
+            _ => text.push_str("looked at lately"),
         }
     }
 }
@@ -203,6 +219,7 @@ mod tests {
             context: &context,
             bought: Some(&bought),
             at_hand: &[item_hash("a")],
+            is_bought: false,
             now_ms: day(85),
         };
         let list = evidence.list(10, &mut Room::default());
@@ -219,11 +236,40 @@ mod tests {
         assert_eq!(evidence.list(1, &mut Room::default()).shown.len(), 1);
     }
 
+    fn alone<'a>(tables: &'a Tables, context: &'a Context) -> Evidence<'a> {
+        Evidence { tables, context, bought: None, at_hand: &[], is_bought: false, now_ms: 0 }
+    }
+
+    #[test]
+    fn what_was_seen_is_shown_again_but_for_what_is_at_hand() {
+        let mut tables = tables();
+        let mut popular = row(POPULAR, POPULAR_KEY.into(), vec![(item_hash("d"), 1.0)], "");
+        popular.numbers = vec![0.1, 0.2];
+        assert!(tables.put(popular));
+        let context = context(&["a", "b"]);
+        let names = |evidence: &Evidence<'_>| {
+            let list = evidence.list(10, &mut Room::default());
+            let list = list.shown.iter().map(|i| (i.item.to_owned(), i.source.to_owned(), i.score));
+            list.collect::<Vec<_>>()
+        };
+        // b is the nearest: 2/3 of the rows' weight, of which it has nothing to say; a has 1/3.
+        let session = |name: &str, score: f32| (name.to_owned(), "session".to_owned(), f64::from(score));
+        let all = names(&alone(&tables, &context));
+        assert_eq!(all[0].0, "d");
+        assert_eq!(all[2], session("c", 1.0 / 1.5 * 0.5 * 0.5));
+        // 3 of 1.5: a has .2 of its prior, .2; b all of .1.
+        assert_eq!((all[1].0.as_str(), all[1].1.as_str(), all[3].0.as_str()), ("b", "seen", "a"));
+        assert!((all[1].2 - 0.2).abs() < 1e-6 && (all[3].2 - 0.08).abs() < 1e-6, "{all:?}");
+        let at_hand = [item_hash("b")];
+        let bought = Evidence { at_hand: &at_hand, is_bought: true, ..alone(&tables, &context) };
+        assert!(names(&bought).iter().all(|(item, ..)| item != "b"));
+    }
+
     #[test]
     fn who_is_new_gets_what_is_popular() {
         let tables = tables();
         let context = Context::default();
-        let evidence = Evidence { tables: &tables, context: &context, bought: None, at_hand: &[], now_ms: 0 };
+        let evidence = alone(&tables, &context);
         let list = evidence.list(10, &mut Room::default());
         assert_eq!(list.shown.iter().map(|item| item.item).collect::<Vec<_>>(), ["d", "c"]);
         assert!(list.items.iter().all(|(_, source)| *source == 2));

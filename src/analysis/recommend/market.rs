@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Config, ITEMS, POPULAR, POPULAR_KEY, item_key};
 use crate::analysis::{Frozen, MarketOutput, MarketSide, Quality};
 use crate::event::{TimeMs, item_hash};
-use crate::learn::item_to_item::{self, ItemToItem, Pair};
+use crate::learn::item_to_item::{self, Context, ItemToItem, Pair, Repeats};
 use crate::learn::{Learner, Popularity, popularity};
 use crate::math::decay::HalfLife;
 use crate::signal::fact::{Before, Fact};
@@ -55,13 +55,22 @@ impl Known {
 
 type Page = BTreeMap<u32, Known>;
 
+/// What a partition has told: as in [`Fact::Popular`].
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Top {
+    items: Vec<(u32, f64)>,
+    repeats: Vec<f64>,
+}
+
 /// What a snapshot holds beside the items.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Rest {
     newest_ms: TimeMs,
     evicted: u64,
     /// Of the partition that publishes what is popular: what each has told.
-    tops: BTreeMap<u32, Vec<(u32, f64)>>,
+    tops: BTreeMap<u32, Top>,
+    /// How often an item of this partition had been taken before.
+    repeats: Repeats,
     version: u64,
     told_ms: TimeMs,
     published_ms: TimeMs,
@@ -73,6 +82,7 @@ struct Rest {
 pub(super) struct ItemTables {
     partition: u32,
     page_max: usize,
+    half_life: HalfLife,
     pairs: ItemToItem,
     popularity: Popularity,
     pages: Vec<Arc<Page>>,
@@ -84,16 +94,15 @@ pub(super) struct ItemTables {
 impl ItemTables {
     pub fn new(config: &Config, partition: u32) -> ItemTables {
         let items_max = config.items_max as usize;
-        let pairs = item_to_item::Config {
-            half_life: HalfLife::from_ms(config.half_life_ms),
-            neighbours_max: config.neighbours_max as usize,
-            items_max,
-        };
+        let half_life = HalfLife::from_ms(config.half_life_ms);
+        let pairs =
+            item_to_item::Config { half_life, neighbours_max: config.neighbours_max as usize, items_max };
         let popular =
             popularity::Config { half_life: HalfLife::from_ms(config.popular_half_life_ms), items_max };
         ItemTables {
             partition,
             page_max: items_max.div_ceil(PAGES).max(1),
+            half_life,
             pairs: ItemToItem::new(&pairs),
             popularity: Popularity::new(&popular),
             pages: vec![Arc::default(); PAGES],
@@ -107,11 +116,17 @@ impl ItemTables {
         self.rest.newest_ms = self.rest.newest_ms.max(time_ms);
         self.rest.is_untold |= self.popularity.add(item, 1.0, time_ms);
         self.know(item, name);
-        let pairs = before.items().iter().map(|(left, place)| {
+        let paired = before.items().iter().filter(|(_, place)| usize::from(*place) < Context::PAIRED);
+        let pairs = paired.map(|(left, place)| {
             let place = usize::from(*place);
             Pair::backward(item, *left, place).unwrap_or_else(|| Pair::forward(item, item, place))
         });
         let added = self.pairs.add_row(item, pairs, time_ms);
+        if !before.items().is_empty() {
+            let place =
+                before.items().iter().find(|(left, _)| *left == item).map(|(_, place)| (*place).into());
+            self.rest.repeats.learn_one(self.half_life, place, time_ms);
+        }
         self.moved(item, added);
     }
 
@@ -181,7 +196,8 @@ impl ItemTables {
         if rest.is_untold && time_ms - rest.told_ms >= POPULAR_EVERY_MS {
             (rest.is_untold, rest.told_ms) = (false, time_ms);
             let items = self.popularity.top(POPULAR_MAX, rest.newest_ms);
-            output.facts.push(Fact::Popular { partition: self.partition, items });
+            let repeats = rest.repeats.weights(self.half_life, rest.newest_ms).to_vec();
+            output.facts.push(Fact::Popular { partition: self.partition, items, repeats });
         }
     }
 
@@ -193,16 +209,20 @@ impl ItemTables {
         }
         (rest.is_unpublished, rest.published_ms) = (false, time_ms);
         rest.version += 1;
-        let mut items: Vec<(u32, f64)> = rest.tops.values().flatten().copied().collect();
+        let mut items: Vec<(u32, f64)> = rest.tops.values().flat_map(|top| &top.items).copied().collect();
         items.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         items.truncate(POPULAR_MAX);
+        let mut repeats = [0.0; 1 + Context::LENGTH];
+        for top in rest.tops.values() {
+            repeats.iter_mut().zip(&top.repeats).for_each(|(sum, weight)| *sum += weight);
+        }
         let all = items.iter().map(|(_, weight)| weight).sum::<f64>().max(f64::MIN_POSITIVE);
         output.rows.push(Row {
             table: POPULAR.into(),
             key: POPULAR_KEY.into(),
             version: rest.version,
             time_ms,
-            numbers: Vec::new(),
+            numbers: Repeats::shares_of(&repeats).map(f64::from).to_vec(),
             shares: items.iter().map(|(item, weight)| (*item, (weight / all) as f32)).collect(),
             text: String::new(),
         });
@@ -219,8 +239,8 @@ impl MarketSide for ItemTables {
                     self.pair(Pair::forward(*left, *right, (*place).into()), *time_ms)
                 });
             }
-            Fact::Popular { partition, items } => {
-                self.rest.tops.insert(*partition, items.clone());
+            Fact::Popular { partition, items, repeats } => {
+                self.rest.tops.insert(*partition, Top { items: items.clone(), repeats: repeats.clone() });
                 self.rest.is_unpublished = true;
             }
             _ => {}
@@ -267,7 +287,8 @@ impl MarketSide for ItemTables {
         // A name of 24 bytes, a node's slack, a place in the queue.
         let items: usize = self.pages.iter().map(|page| page.len()).sum();
         let item = size_of::<(u32, Known)>() * 3 / 2 + 24 + 12;
-        let tops: usize = self.rest.tops.values().map(|top| 16 * top.len() + 64).sum();
+        let top = |top: &Top| 88 + 16 * top.items.len() + 8 * top.repeats.len();
+        let tops: usize = self.rest.tops.values().map(top).sum();
         self.pairs.bytes() + self.popularity.bytes() + items * item + tops
     }
 
@@ -328,14 +349,34 @@ mod tests {
         take(&mut tables, "a", &[]);
         take(&mut tables, "b", &[]);
         let told = tick(&mut tables, 2_000).facts;
-        let Fact::Popular { partition: 3, items } = &told[0] else { panic!("{told:?}") };
+        let Fact::Popular { partition: 3, items, .. } = &told[0] else { panic!("{told:?}") };
         assert_eq!(items[0].0, item_hash("a"));
-        let other = Fact::Popular { partition: 1, items: vec![(77, 6.0)] };
+        let other = Fact::Popular { partition: 1, items: vec![(77, 6.0)], repeats: vec![4.0, 1.0] };
         told.iter().chain([&other]).for_each(|fact| tables.fold(fact, &mut MarketOutput::default()));
         let rows = tick(&mut tables, 4_000).rows;
         let row = rows.iter().find(|row| row.table == POPULAR).expect("the row");
         assert_eq!(row.shares[0].0, 77);
         assert!((row.shares[0].1 - 2.0 / 3.0).abs() < 0.01, "{row:?}");
+    }
+
+    #[test]
+    fn how_often_items_are_taken_again_is_added_up_over_partitions() {
+        let mut tables = ItemTables::new(&Config::default(), 0);
+        take(&mut tables, "a", &[]);
+        // b after a, a again from the second place, and from beyond what makes pairs.
+        take(&mut tables, "b", &["a"]);
+        take(&mut tables, "a", &["b", "a"]);
+        let before = [(item_hash("x"), 0), (item_hash("a"), 7)].into_iter().collect();
+        let again = Fact::Item { item: "a".into(), time_ms: 1_000, before };
+        tables.fold(&again, &mut MarketOutput::default());
+        let mut told = tick(&mut tables, 2_000).facts;
+        told.push(Fact::Popular { partition: 1, items: Vec::new(), repeats: vec![4.0, 1.0, 1.0] });
+        told.iter().for_each(|fact| tables.fold(fact, &mut MarketOutput::default()));
+        let rows = tick(&mut tables, 4_000).rows;
+        let numbers = &rows.iter().find(|row| row.table == POPULAR).expect("the row").numbers;
+        let expected = [1.0 / 8.0, 2.0 / 8.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0 / 8.0, 0.0, 0.0];
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-6;
+        assert!(numbers.len() == 10 && numbers.iter().zip(&expected).all(near), "{numbers:?}");
     }
 
     #[test]

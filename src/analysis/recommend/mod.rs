@@ -20,7 +20,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "recommend",
     purpose: "lists what a customer may want next, with the reason for each item",
     memory_bytes_max: 8 + 4 * ITEMS_MAX,
-    version: 1,
+    version: 2,
     customer: |_| Box::new(customer::Recommend::default()),
     market: |config, partition| Box::new(market::ItemTables::new(&config.recommend, partition)),
     models: &[],
@@ -30,12 +30,13 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
 /// The shared table of items, by [`item_key`]: the item's name as text; as shares first the item itself with its
 /// prior, then each neighbour.
 pub const ITEMS: &str = "items";
-/// The shared table of what is popular: one row, [`POPULAR_KEY`], with the share of each item.
+/// The shared table of what is popular: one row, [`POPULAR_KEY`], with the share of each item; and as numbers how often
+/// the next item is the one that stands at each place of a customer's last, nearest first.
 pub const POPULAR: &str = "popular";
 pub const POPULAR_KEY: &str = "all";
 
 /// Where a list's items come from; the order stands in customers' memory.
-pub const SOURCES: [&str; 3] = ["session", "repurchase", "popular"];
+pub const SOURCES: [&str; 4] = ["session", "repurchase", "popular", "seen"];
 
 /// Items of a list at most: so many fit into what is remembered of it.
 pub const ITEMS_MAX: usize = 10;

@@ -96,13 +96,14 @@ fn write_fact(writer: &mut Writer<'_>, fact: &Fact) {
             writer.long(*time_ms);
             write_before(writer, lefts);
         }
-        Fact::Popular { partition, items } => {
+        Fact::Popular { partition, items, repeats } => {
             writer.long(branch::POPULAR);
             writer.long(*partition);
             writer.array(items, |writer, (hash, weight)| {
                 writer.long(*hash);
                 writer.double(*weight);
             });
+            writer.array(repeats, |writer, weight| writer.double(*weight));
         }
         Fact::Churn(moment) => {
             writer.long(branch::CHURN);
@@ -159,6 +160,7 @@ fn read_fact(schema: u32, cursor: &mut Cursor<'_>) -> Result<Fact, Fault> {
         branch::POPULAR => Fact::Popular {
             partition: number(cursor)?,
             items: array(cursor, |cursor| Ok((number(cursor)?, cursor.double()?)))?,
+            repeats: array(cursor, |cursor| cursor.double())?,
         },
         branch::CHURN => Fact::Churn(ChurnMoment {
             customer: unsigned(cursor)?,

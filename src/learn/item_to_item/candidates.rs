@@ -110,10 +110,21 @@ impl<const N: usize> Candidates<N> {
         let nearest = context.items().iter().take(last);
         rows.iter_mut().zip(nearest.clone()).for_each(|(to, item)| *to = row(*item));
         self.add_rows(n, 0, 1.0, rows.iter().map(|row| row.map_or(&[][..], |row| &row.shares)));
-        let repeats = repeats.iter().flat_map(|repeats| repeats.iter());
-        for (place, (item, share)) in nearest.zip(repeats).enumerate() {
-            let prior = rows[place].map_or(1.0, |row| row.prior);
-            self.add(*item, 0, REPEATS * share * prior, place as u8);
+        let priors = rows.iter().map(|row| row.map_or(1.0, |row| row.prior));
+        let shares = repeats.iter().flat_map(|repeats| repeats.iter().copied());
+        self.add_repeats(0, 1.0, nearest.copied().zip(priors).zip(shares));
+    }
+
+    /// Adds the items of a context, nearest first, each with the prior of its row and the share of its place, times the
+    /// `scale` that [`Self::add_rows`] was given.
+    pub fn add_repeats(
+        &mut self,
+        source: usize,
+        scale: f32,
+        items: impl Iterator<Item = ((Item, f32), f32)>,
+    ) {
+        for (place, ((item, prior), share)) in items.enumerate() {
+            self.add(item, source, scale * REPEATS * share * prior, place as u8);
         }
     }
 

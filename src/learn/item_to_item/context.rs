@@ -56,6 +56,10 @@ impl Context {
         &self.items()[..self.items().len().min(Self::PAIRED)]
     }
 
+    pub fn place_of(&self, item: Item) -> Option<usize> {
+        self.items().iter().position(|known| *known == item)
+    }
+
     /// What the distance of an item weighs, in learning and in scoring: 1, 1/2, 1/3 and so on.
     pub fn weight(position: usize) -> f32 {
         1.0 / (position + 1) as f32

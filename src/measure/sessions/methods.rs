@@ -80,7 +80,9 @@ impl Method for Rows {
         self.now_ms = time_ms;
         let mut context = Context::default();
         for item in session {
-            self.repeats.learn_one(self.half_life, &context, *item, time_ms);
+            if !context.items().is_empty() {
+                self.repeats.learn_one(self.half_life, context.place_of(*item), time_ms);
+            }
             for pair in context.pairs(*item) {
                 self.table.add(pair, time_ms);
                 if let Some(row) = self.published.remove(&pair.left) {
@@ -95,8 +97,7 @@ impl Method for Rows {
         for item in context.items().iter().take(self.last) {
             self.publish(*item);
         }
-        let repeats = (self.last > 1)
-            .then(|| self.repeats.shares(self.half_life, self.now_ms).map(|share| share as f32));
+        let repeats = (self.last > 1).then(|| self.repeats.shares(self.half_life, self.now_ms));
         self.candidates.clear();
         let row = |item: Item| self.published.get(&item);
         self.candidates.add_context(LIST, context, self.last, row, repeats.as_ref());

@@ -254,8 +254,8 @@ pub fn fact_record() -> impl Strategy<Value = FactRecord> {
             time_ms,
             lefts
         }),
-        (0..1024_u32, vec((any::<u32>(), number()), 0..4))
-            .prop_map(|(partition, items)| Fact::Popular { partition, items }),
+        (0..1024_u32, vec((any::<u32>(), number()), 0..4), vec(number(), 0..4))
+            .prop_map(|(partition, items, repeats)| Fact::Popular { partition, items, repeats }),
         churn_moment().prop_map(Fact::Churn),
     ];
     prop_oneof![

@@ -356,7 +356,7 @@ fn fact(fact: &Fact) -> Value {
                 ("lefts", of_before(lefts)),
             ]),
         ),
-        Fact::Popular { partition, items } => {
+        Fact::Popular { partition, items, repeats } => {
             let one = |(hash, weight): &(u32, f64)| {
                 record([("item_hash", Value::Long((*hash).into())), ("weight", Value::Double(*weight))])
             };
@@ -365,6 +365,7 @@ fn fact(fact: &Fact) -> Value {
                 record([
                     ("partition", Value::Int(*partition as i32)),
                     ("items", Value::Array(items.iter().map(one).collect())),
+                    ("repeats", Value::Array(repeats.iter().map(|weight| Value::Double(*weight)).collect())),
                 ]),
             )
         }
