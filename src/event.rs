@@ -132,6 +132,31 @@ pub struct Engagement<'a> {
     pub anonymous_id: Option<Cow<'a, str>>,
 }
 
+impl<'a> Engagement<'a> {
+    /// One of which nothing else is known.
+    pub fn new(
+        event_id: impl Into<Cow<'a, str>>,
+        customer: impl Into<Cow<'a, str>>,
+        time_ms: TimeMs,
+        kind: EngagementKind,
+    ) -> Engagement<'a> {
+        Engagement {
+            event_id: event_id.into(),
+            customer: customer.into(),
+            time_ms,
+            kind,
+            session: None,
+            item: None,
+            category: None,
+            duration_seconds: None,
+            query: None,
+            experiment: None,
+            variant: None,
+            anonymous_id: None,
+        }
+    }
+}
+
 /// What kind of engagement. The order is that of the Avro enum and must not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum EngagementKind {
@@ -368,20 +393,7 @@ mod tests {
     use super::*;
 
     fn engagement(id: &str) -> Event<'_> {
-        Event::Engagement(Engagement {
-            event_id: id.into(),
-            customer: "c".into(),
-            time_ms: 0,
-            kind: EngagementKind::View,
-            session: None,
-            item: None,
-            category: None,
-            duration_seconds: None,
-            query: None,
-            experiment: None,
-            variant: None,
-            anonymous_id: None,
-        })
+        Event::Engagement(Engagement::new(id, "c", 0, EngagementKind::View))
     }
 
     /// Short ids that differ in a bit, of events of different kinds, are different events.

@@ -301,6 +301,16 @@ fn a_line_that_is_no_session_is_named() {
 }
 
 #[test]
+fn what_is_said_of_columns_is_refused_where_lines_are_sessions() {
+    for said in [["--columns", "a,b"], ["--separator", "tab"]] {
+        let output = backtest(&["nowhere.txt", "--mapping", "docs/mappings/sessions.toml", said[0], said[1]]);
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{err}");
+        assert!(err.contains("by the mapping a line is a session"), "{err}");
+    }
+}
+
+#[test]
 fn a_wrong_clock_of_sessions_is_refused() {
     let folder = Folder::new("sessions-mapping");
     for (text, line, reason) in [

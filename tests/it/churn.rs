@@ -110,20 +110,8 @@ fn purchase(number: u64, customer: Option<&str>, time_ms: TimeMs) -> Purchase<'s
 }
 
 fn engagement(number: u64, customer: &str, time_ms: TimeMs, kind: EngagementKind) -> Step {
-    Step::Record(Box::new(Event::Engagement(Engagement {
-        event_id: format!("e{number}").into(),
-        customer: customer.to_owned().into(),
-        time_ms,
-        kind,
-        session: None,
-        item: None,
-        category: None,
-        duration_seconds: None,
-        query: None,
-        experiment: None,
-        variant: None,
-        anonymous_id: None,
-    })))
+    let engagement = Engagement::new(format!("e{number}"), customer.to_owned(), time_ms, kind);
+    Step::Record(Box::new(Event::Engagement(engagement)))
 }
 
 fn moments(output: &Output) -> Vec<&ChurnMoment> {

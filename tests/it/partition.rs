@@ -37,20 +37,9 @@ fn purchase(number: u64, customer: String, amount_minor: i64) -> Event<'static> 
 }
 
 fn engagement(number: u64, customer: String) -> Event<'static> {
-    Event::Engagement(Engagement {
-        event_id: format!("e{number}").into(),
-        customer: customer.into(),
-        time_ms: START_MS + number as i64 * 1_000,
-        kind: EngagementKind::ALL[0],
-        session: Some("s".repeat(256).into()),
-        item: None,
-        category: None,
-        duration_seconds: None,
-        query: None,
-        experiment: None,
-        variant: None,
-        anonymous_id: None,
-    })
+    let time_ms = START_MS + number as i64 * 1_000;
+    let engagement = Engagement::new(format!("e{number}"), customer, time_ms, EngagementKind::View);
+    Event::Engagement(Engagement { session: Some("s".repeat(256).into()), ..engagement })
 }
 
 fn feedback(number: u64, customer: String, verdict: Verdict) -> Event<'static> {

@@ -95,19 +95,11 @@ impl Source for Sessions {
 }
 
 fn view(line: u64, place: usize, item: &str, time_ms: TimeMs) -> Engagement<'static> {
+    let (id, visitor) = (format!("{line}-{place}"), line.to_string());
     Engagement {
-        event_id: format!("{line}-{place}").into(),
-        customer: line.to_string().into(),
-        time_ms,
-        kind: EngagementKind::View,
-        session: Some(line.to_string().into()),
+        session: Some(visitor.clone().into()),
         item: Some(item.to_owned().into()),
-        category: None,
-        duration_seconds: None,
-        query: None,
-        experiment: None,
-        variant: None,
-        anonymous_id: None,
+        ..Engagement::new(id, visitor, time_ms, EngagementKind::View)
     }
 }
 

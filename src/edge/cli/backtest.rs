@@ -43,6 +43,10 @@ pub struct Args {
 impl Args {
     pub fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
         let mapping = Mapping::read(&self.mapping)?;
+        if mapping.sessions.is_some() && self.form.is_given() {
+            let reason = "--columns and --separator are for tables, and by the mapping a line is a session";
+            return Err(Failure::new(Exit::Usage, reason));
+        }
         let outcome = run(&self.files, &mapping, &self.form.into(), self.partitions).map_err(|error| {
             let exit = match error {
                 BacktestError::Columns { .. } => Exit::Configuration,

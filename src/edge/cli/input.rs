@@ -32,6 +32,13 @@ pub struct CsvForm {
     separator: Separator,
 }
 
+impl CsvForm {
+    /// Whether anything was said that is not so by default.
+    pub fn is_given(&self) -> bool {
+        self.columns.is_some() || self.separator != Separator::Byte(b',')
+    }
+}
+
 impl From<CsvForm> for Form {
     fn from(form: CsvForm) -> Form {
         Form { separator: form.separator, columns: form.columns }

@@ -196,20 +196,7 @@ impl Shop {
     }
 
     pub fn view(&self, event_id: &str, customer: &str) -> u64 {
-        let engagement = Engagement {
-            event_id: event_id.into(),
-            customer: customer.into(),
-            time_ms: self.log.now_ms(),
-            kind: EngagementKind::ALL[0],
-            session: None,
-            item: None,
-            category: None,
-            duration_seconds: None,
-            query: None,
-            experiment: None,
-            variant: None,
-            anonymous_id: None,
-        };
+        let engagement = Engagement::new(event_id, customer, self.log.now_ms(), EngagementKind::View);
         let event = Event::Engagement(engagement);
         self.write(Topic::Engagements, customer, &event, codec::built_in::ENGAGEMENT)
     }
