@@ -87,12 +87,14 @@ impl CustomerSide for Recommend {
         if is_asked_for(event) || is_due && is_visit(event) {
             let bought = customer.map(|customer| &customer.repurchases);
             let is_bought = matches!(event, Event::Purchase(_));
-            let at_hand = if is_bought { context.items() } else { &taken };
+            // The nearest of what the event is about; that of a long order may come back.
+            let nearest = context.items().iter().filter(|item| taken.contains(item));
+            let at_hand: Vec<u32> = nearest.copied().collect();
             let evidence = Evidence {
                 tables: view.tables,
                 context: &context,
                 bought,
-                at_hand,
+                at_hand: &at_hand,
                 is_bought,
                 now_ms: time_ms,
             };

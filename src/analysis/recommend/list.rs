@@ -50,9 +50,9 @@ const SEEN: usize = 3;
 impl<'a> Evidence<'a> {
     /// The `n` best items that have a name.
     ///
-    /// Each source gives shares that sum to 1 at most: neighbours by distance, where what is popular and what was seen
-    /// at the item's place take the share that a row's prior leaves open; and the customer's own purchases by their
-    /// expected number.
+    /// Each source gives shares of the next item: neighbours by distance, where what is popular takes the share that
+    /// a row's prior leaves open, and what was seen as often as such is taken again, as far as its row knows no better;
+    /// and the customer's own purchases by their expected number.
     pub fn list(&self, n: usize, room: &mut Room) -> Made {
         // Rows lie far apart. Asked for in a row they are fetched side by side.
         let mut context = [None; Context::LENGTH];
@@ -103,7 +103,8 @@ impl<'a> Evidence<'a> {
             let shares = popular.numbers.iter().map(|share| *share as f32);
             candidates.add_repeats(SEEN, others / self.weight(), seen.zip(shares));
         }
-        let hidden = if self.is_bought { &[SESSION, POPULARITY, SEEN][..] } else { &[0, 1, 2, 3] };
+        let shown = [SESSION, POPULARITY, SEEN, REPURCHASE];
+        let hidden = if self.is_bought { &shown[..3] } else { &shown };
         self.at_hand.iter().for_each(|item| candidates.take_back(*item, hidden));
     }
 
