@@ -261,6 +261,10 @@ fn sessions_are_rated_beside_their_baselines() {
         of("learners", "default", "hit_rate_10") > 2.0 * of("baselines", "popularity", "hit_rate_10"),
         "{recommend}"
     );
+    assert!(
+        of("learners", "seen", "hit_rate_10") > 0.1,
+        "what was looked at lately is shown again: {recommend}"
+    );
     // The visitor's own items by the slow definition. The few steps before there was a list are not rated.
     let text: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     let (mut steps, mut again) = (0.0, 0.0);
