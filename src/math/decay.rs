@@ -108,24 +108,6 @@ impl DecayedSum {
     pub fn at(&self, half_life: HalfLife, now_ms: i64) -> f64 {
         (self.sum * self.landmark.seen_at(half_life, now_ms)).clamp(-f64::MAX, f64::MAX)
     }
-
-    /// The sum per millisecond: what a steady stream of that rate would have as [`Self::at`].
-    pub fn rate_per_ms(&self, half_life: HalfLife, now_ms: i64) -> f64 {
-        self.at(half_life, now_ms) * std::f64::consts::LN_2 / half_life.ms as f64
-    }
-
-    /// Adds what `other` holds, under the same half-life.
-    pub fn merge(&mut self, other: &Self) {
-        if other.sum == 0.0 {
-            return;
-        }
-        if self.sum == 0.0 {
-            *self = *other;
-            return;
-        }
-        let (mine, theirs) = self.landmark.meet(other.landmark);
-        self.sum = self.sum * mine + other.sum * theirs;
-    }
 }
 
 #[cfg(test)]
@@ -145,7 +127,6 @@ mod tests {
             events in proptest::collection::vec((0_i64..4_000_000, 0.0..1e6_f64), 1..60),
             half_life_ms in 1_i64..900_000,
             turn in 0_usize..60,
-            cut in 0_usize..60,
         ) {
             let half_life = HalfLife::from_ms(half_life_ms);
             let now = events.iter().map(|e| e.0).max().unwrap() + 10;
@@ -156,14 +137,8 @@ mod tests {
             for (t, amount) in &turned {
                 prop_assert!(sum.add(half_life, *t, *amount));
             }
-            let (mut left, mut right) = (DecayedSum::default(), DecayedSum::default());
-            for (i, (t, amount)) in events.iter().enumerate() {
-                if i < cut { left.add(half_life, *t, *amount) } else { right.add(half_life, *t, *amount) };
-            }
-            left.merge(&right);
-            for got in [sum.at(half_life, now), left.at(half_life, now)] {
-                prop_assert!((got - expected).abs() <= 1e-9 * expected.max(1e-300), "{got} {expected}");
-            }
+            let got = sum.at(half_life, now);
+            prop_assert!((got - expected).abs() <= 1e-9 * expected.max(1e-300), "{got} {expected}");
         }
     }
 
@@ -178,16 +153,5 @@ mod tests {
         assert_eq!(sum.at(half_life, i64::MAX), 0.0);
         assert!(sum.at(half_life, i64::MIN).is_finite());
         assert!(!sum.add(half_life, 0, f64::NAN) && !sum.add(half_life, 0, f64::INFINITY));
-    }
-
-    #[test]
-    fn the_rate_of_a_steady_stream_is_its_rate() {
-        let half_life = HalfLife::from_ms(60_000);
-        let mut count = DecayedSum::default();
-        for i in 0..10_000 {
-            count.add(half_life, i * 250, 1.0);
-        }
-        let rate = count.rate_per_ms(half_life, 9_999 * 250);
-        assert!((rate * 250.0 - 1.0).abs() < 0.01, "{rate}");
     }
 }

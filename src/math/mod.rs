@@ -1,4 +1,4 @@
-//! Numbers that arrive one at a time: moments, decay, quantiles, sketches, seeded randomness.
+//! Numbers that arrive one at a time: moments, decay, quantiles, seeded randomness.
 //!
 //! What has state is plain data of a fixed or capped size, and nothing reads a clock: time is an argument.
 
@@ -11,4 +11,3 @@ pub mod moments;
 pub mod quantile;
 pub mod recent;
 pub mod rng;
-pub mod sketch;
