@@ -176,6 +176,27 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_five_make_pairs_and_a_far_item_tells_that_it_is_taken_again() {
+        let mut context = Context::default();
+        (1..=8).for_each(|item| context.push(item));
+        let told = |item| {
+            let mut output = Output::default();
+            tell("name", item, &context, 5, &mut output);
+            output.facts
+        };
+        let before = |items: &[(u32, u8)]| items.iter().copied().collect::<Before>();
+        let nearest = [(8, 0), (7, 1), (6, 2), (5, 3), (4, 4)];
+        let item = |before| Fact::Item { item: "name".into(), time_ms: 5, before };
+        let pairs = |right, lefts| Fact::Pairs { right, time_ms: 5, lefts };
+        assert_eq!(told(9), [pairs(9, before(&nearest)), item(before(&nearest))]);
+        // The second of eight stands at the place 6.
+        let with_itself = [&nearest[..], &[(2, 6)]].concat();
+        assert_eq!(told(2), [pairs(2, before(&nearest)), item(before(&with_itself))]);
+        // Of a near one the others make pairs.
+        assert_eq!(told(7), [pairs(7, before(&[(8, 0), (6, 2), (5, 3), (4, 4)])), item(before(&nearest))]);
+    }
+
+    #[test]
     fn hits_are_counted_over_all_and_by_source() {
         let last = LastList { time_ms: 0, items: vec![(7, 0), (8, 2)] };
         let mut hits = Vec::new();
