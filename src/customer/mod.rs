@@ -231,5 +231,13 @@ mod tests {
         assert_eq!((memory.get(3), memory.get(2)), (Some(&b""[..]), None));
         assert_eq!(memory.get(7), Some(&[9; Memory::BYTES_MAX][..]));
         assert_eq!(memory.bytes(), 3 * 2 + 3 + Memory::BYTES_MAX);
+        // As long as before, it is written in its place.
+        memory.set(1, b"fgh");
+        memory.set(3, b"");
+        assert_eq!((memory.get(1), memory.get(3)), (Some(&b"fgh"[..]), Some(&b""[..])));
+        assert_eq!(
+            (memory.get(7), memory.bytes()),
+            (Some(&[9; Memory::BYTES_MAX][..]), 9 + Memory::BYTES_MAX)
+        );
     }
 }
