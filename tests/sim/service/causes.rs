@@ -19,7 +19,12 @@ const INTERVAL_MS: TimeMs = 1_000;
 
 /// Two instances at rest, and payments whose facts are with the market stage.
 fn begun() -> (World, Traffic) {
+    begun_with(shard_config().batch_bytes_max)
+}
+
+fn begun_with(batch_bytes_max: usize) -> (World, Traffic) {
     let config = ShardConfig {
+        batch_bytes_max,
         transaction_interval_ms: INTERVAL_MS,
         market_tick_ms: INTERVAL_MS,
         tick_interval_ms: 5 * INTERVAL_MS,
@@ -94,6 +99,26 @@ fn a_cause_waits_for_no_interval() {
             .is_some_and(|models| rows.iter().any(|(at, row)| models[*at] > *row));
         assert!(is_seen, "partition {partition} has committed a batch that saw it");
     }
+}
+
+/// Full batches are as short as hurried ones, but it was no cause that made them so.
+#[test]
+fn a_cause_waits_for_no_interval_after_a_flood() {
+    let (mut world, mut traffic) = begun_with(2_000);
+    let before = seen(&world, 0).len();
+    pass(&mut world, 3 * INTERVAL_MS, |log| {
+        (0..4).for_each(|_| traffic.engagement(log, log.now_ms()));
+    });
+    assert!(seen(&world, 0).len() - before > 12, "batches were full");
+    assert!(rows(&world).is_empty());
+    pass(&mut world, INTERVAL_MS / 10, |_| {});
+    let mut is_judged = false;
+    pass(&mut world, INTERVAL_MS / 2, |log| {
+        if !std::mem::replace(&mut is_judged, true) {
+            traffic.feedback(log, log.now_ms());
+        }
+    });
+    assert!(!rows(&world).is_empty(), "published");
 }
 
 #[test]
