@@ -114,9 +114,6 @@ fn service(found: &mut Findings, service: &Service) {
 }
 
 fn kafka(found: &mut Findings, kafka: &Kafka) {
-    if kafka.brokers.is_empty() {
-        found.say(&["kafka.brokers"], "at least one broker is needed".to_string());
-    }
     let wrong: Vec<String> =
         kafka.brokers.iter().filter(|broker| !is_address(broker)).map(|b| format!("\"{b}\"")).collect();
     if !wrong.is_empty() {
@@ -216,6 +213,8 @@ fn ranges(found: &mut Findings, config: &Config) {
     found.duration("kafka.session_timeout", config.kafka.session_timeout, 6 * SECOND, 5 * MINUTE);
     found.duration("kafka.transaction_timeout", config.kafka.transaction_timeout, SECOND, MINUTE);
     found.duration("kafka.connect_timeout", config.kafka.connect_timeout, SECOND, 5 * MINUTE);
+    found.bytes("log.partition_bytes_max", config.log.partition_bytes_max, 16 << 20, 1 << 40);
+    found.bytes("log.free_bytes_min", config.log.free_bytes_min, 16 << 20, 1 << 40);
     found.number("topics.partitions", topics.partitions, 1, 1024);
     found.number("topics.market_partitions", topics.market_partitions(), 1, 1024);
     found.number("topics.replication", topics.replication.unwrap_or(1), 1, 15);

@@ -16,7 +16,8 @@ use crate::signal::Topic;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kafka {
-    /// "host:port" of brokers to begin with; one answers for all. At least 1. Default ["localhost:9092"].
+    /// "host:port" of brokers to begin with; one answers for all. None: no Kafka, the log in `log.folder`.
+    /// Default: none.
     pub brokers: Vec<String>,
     /// First part of the consumer groups (`-customer` and `-market` follow) and of every transactional
     /// id. 1 to 200 of `A-Z a-z 0-9 . _ -`. Default "habitue".
@@ -58,7 +59,7 @@ impl Kafka {
 impl Default for Kafka {
     fn default() -> Kafka {
         Kafka {
-            brokers: vec!["localhost:9092".to_string()],
+            brokers: Vec::new(),
             group: "habitue".to_string(),
             topic_prefix: "habitue.".to_string(),
             topic_names: BTreeMap::new(),

@@ -14,6 +14,7 @@ mod check;
 mod document;
 mod engine;
 mod kafka;
+mod log;
 mod mapping;
 mod report;
 mod service;
@@ -29,6 +30,7 @@ use serde::Deserialize;
 pub use analysis::{Analysis, Anomaly};
 pub use engine::Engine;
 pub use kafka::{Kafka, Mechanism, Protocol, Secret, SecretError, Security};
+pub use log::Log;
 pub use mapping::{
     EngagementColumns, FeedbackColumns, Label, Legitimate, Mapping, MoneyUnit, NegativeQuantity,
     PurchaseColumns, Rows as SelectedRows, Sessions, TimeUnit,
@@ -46,6 +48,7 @@ pub use units::{parse_moment, show_bytes, show_day, show_duration};
 pub struct Config {
     pub service: Service,
     pub kafka: Kafka,
+    pub log: Log,
     pub topics: Topics,
     pub engine: Engine,
     pub snapshots: Snapshots,
@@ -53,6 +56,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// True where no Kafka is configured: the log is the one in `log.folder`.
+    pub fn has_embedded_log(&self) -> bool {
+        self.kafka.brokers.is_empty()
+    }
+
     /// Reads and checks a file. Touches nothing else: secrets stay references, folders unopened.
     pub fn read(file: &Path) -> Result<Config, Refusal> {
         let name = file.display().to_string();

@@ -1,7 +1,42 @@
-//! From the configuration to a log on Kafka. Here secrets are fetched, and nowhere else.
+//! From the configuration to a log, on Kafka or in a folder. Here secrets are fetched, and nowhere else.
 
 use crate::config::{Config, Kafka, Protocol, Secret, SecretError};
 use crate::edge::kafka::{self, KafkaConfig};
+use crate::edge::log::embedded::{EmbeddedConfig, TopicConfig};
+use crate::edge::topics::{self, Cleanup};
+
+/// Old records are looked for so often.
+const RETENTION_CHECK_MS: i64 = 60_000;
+/// Compaction leaves younger versions of rows and models, for who verifies.
+const COMPACTION_LAG_MS: i64 = 3_600_000;
+/// Members of the embedded log's groups are threads of this process: one that is silent is slow, not gone, and
+/// nobody could take over.
+const SESSION_MS: i64 = 60_000;
+
+/// What the embedded log needs: the topics as planned for Kafka.
+pub fn embedded_config(config: &Config) -> EmbeddedConfig {
+    let topic = |planned: topics::PlannedTopic| {
+        let is_kept = planned.retention.is_none();
+        let topic = TopicConfig {
+            partitions: planned.partitions,
+            retention_ms: planned.retention.map(|kept| i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)),
+            retention_bytes: (!is_kept).then_some(config.log.partition_bytes_max),
+            record_bytes_max: usize::try_from(planned.max_message_bytes).unwrap_or(usize::MAX),
+            compacted: planned.cleanup == Cleanup::Compact,
+            compaction_lag_ms: COMPACTION_LAG_MS,
+        };
+        (planned.topic, topic)
+    };
+    EmbeddedConfig {
+        folder: config.log.folder.clone(),
+        owner: config.service.instance.clone(),
+        topics: topics::plan(config).into_iter().map(topic).collect(),
+        session_timeout_ms: SESSION_MS,
+        transaction_timeout_ms: i64::from(millis(config.kafka.transaction_timeout)),
+        retention_check_ms: RETENTION_CHECK_MS,
+        free_bytes_min: config.log.free_bytes_min,
+    }
+}
 
 /// What the Kafka edge needs, with secrets in place. Fails when a secret is not where the
 /// configuration says.

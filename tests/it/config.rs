@@ -132,7 +132,7 @@ fn relations_are_checked_and_point_at_what_stands_in_the_file() {
         ),
         ("[service]\nhttp = \"0.0.0.0:9464\"", "service.http", "needs `service.http_token`"),
         ("[service]\ninstance = \"a b\"", "service.instance", "not a name"),
-        ("[kafka]\nbrokers = []", "kafka.brokers", "at least one"),
+        ("[log]\nfree_bytes_min = \"1 MiB\"", "log.free_bytes_min", "16 MiB"),
         ("[kafka]\nbrokers = [\"a\", \"b:1\", \"c:\"]", "kafka.brokers", "not host:port: \"a\", \"c:\""),
         ("[kafka.names]\nalerts = \"habitue.scores\"", "kafka.names.alerts", "both called"),
         ("[kafka.names]\nalertz = \"x\"", "kafka.names.alertz", "unknown key"),

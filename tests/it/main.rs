@@ -21,6 +21,8 @@ mod cli;
 #[cfg(feature = "service")]
 mod config;
 #[cfg(feature = "service")]
+mod embedded;
+#[cfg(feature = "service")]
 mod evaluate;
 #[cfg(feature = "service")]
 mod folder;
@@ -34,3 +36,7 @@ mod orders;
 mod repurchase;
 #[cfg(feature = "service")]
 mod sessions;
+
+#[cfg(feature = "service")]
+#[path = "../log/mod.rs"]
+mod log;

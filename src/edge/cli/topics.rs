@@ -111,6 +111,10 @@ impl CreateArgs {
 }
 
 fn connect(config: &Config) -> Result<KafkaLog, Failure> {
+    if config.has_embedded_log() {
+        let message = "kafka.brokers names no broker: the log in `log.folder` makes its topics itself";
+        return Err(Failure::new(Exit::Configuration, message));
+    }
     KafkaLog::new(kafka_config(config)?)
         .map_err(|error| Failure::new(Exit::Configuration, error.to_string()))
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::output;
 use super::{Exit, Failure, Format};
-use crate::config::{Config, Refusal, Secret, WireForm};
+use crate::config::{Config, Refusal, Secret, Topics, WireForm};
 
 /// Check a configuration file, without a broker.
 ///
@@ -82,7 +82,9 @@ fn missing(config: &Config) -> Vec<String> {
     }
     let wire = &config.topics.wire;
     let forms = [wire.purchases, wire.engagements, wire.feedback, wire.outputs];
-    if forms.iter().any(|form| *form != WireForm::Json) && !config.topics.schemas.is_dir() {
+    if forms.iter().any(|form| *form != WireForm::Json)
+        && config.topics.schemas != Topics::default().schemas
+        && !config.topics.schemas.is_dir() {
         missing.push(format!("topics.schemas: {} is no folder", config.topics.schemas.display()));
     }
     missing

@@ -1,11 +1,17 @@
 //! The log as the shards see it: topics of partitions, one consumer group with a lead topic,
 //! transactional producers that are fenced by generation, and plain readers.
 //!
-//! Two implementations, [`sim`] (in memory, seeded, with faults) and [`crate::edge::kafka`]; the
-//! meaning of every method is fixed by one conformance suite that runs on both. Nothing here blocks
-//! longer than the timeout it is given, so that a simulation can own time.
+//! Three implementations: [`crate::edge::kafka`], [`embedded`] (durable, in a folder of one process) and
+//! [`sim`] (in memory, seeded, with faults); the meaning of every method is fixed by one conformance suite
+//! that runs on all. Nothing here blocks longer than the timeout it is given, so that a simulation can own
+//! time.
 
+pub mod embedded;
+mod group;
+mod producer_state;
 pub mod sim;
+
+pub use self::group::GroupMetadata;
 
 use std::time::Duration;
 
@@ -202,7 +208,8 @@ pub trait Producer: Send {
 
 /// A plain producer.
 pub trait Appender: Send {
+    /// Queues a record, which is on its way at the latest with the next flush.
     fn append(&mut self, record: &Outgoing) -> Result<(), LogError>;
-    /// Waits up to `wait` until all that was appended is durable; true when so.
+    /// Waits up to `wait` until all that was appended is durable; true when so. Zero only sends.
     fn flush(&mut self, wait: Duration) -> Result<bool, LogError>;
 }

@@ -22,9 +22,10 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 
 use crate::config::Config;
-use crate::edge::connect::kafka_config;
+use crate::edge::connect::{embedded_config, kafka_config};
 use crate::edge::http::{Health, Server, Shown};
 use crate::edge::kafka::KafkaLog;
+use crate::edge::log::embedded::EmbeddedLog;
 use crate::edge::log::{Log, LogError};
 use crate::edge::metrics::{Metrics, stage_name};
 use crate::edge::shard::apply::Apply;
@@ -48,7 +49,7 @@ pub enum ServiceError {
     /// The file, a secret, a schema, a folder.
     #[error("{0}")]
     Configuration(String),
-    /// What is in Kafka or in the snapshots does not fit; names the way out.
+    /// What is in the log or in the snapshots does not fit; names the way out.
     #[error("{0}")]
     Guard(String),
     #[error(transparent)]
@@ -98,8 +99,9 @@ pub fn run(config: &Config, apply_settings: bool) -> Result<(), ServiceError> {
     tracing::info!(instance = config.service.instance, http = %server.address(), "starting");
     let snapshots = Arc::new(snapshots(config, runtime.handle().clone())?);
     let observed = Arc::new(Observed::new(metrics, Arc::clone(&health), snapshots));
-    let result = Service::start(config, apply_settings, &stop, &observed)
-        .and_then(|service| service.map_or(Ok(()), |service| service.until_stopped(&stop, &observed)));
+    let run = Run { config, apply_settings, stop: &stop, observed: &observed };
+    let result =
+        if config.has_embedded_log() { run.on(embedded_log(config)) } else { run.on(kafka_log(config)) };
     if let Err(error) = &result {
         health.failed(&error.to_string());
     }
@@ -109,6 +111,57 @@ pub fn run(config: &Config, apply_settings: bool) -> Result<(), ServiceError> {
     server.stop();
     tracing::info!("ended");
     result
+}
+
+/// The log on Kafka, its topics not looked at yet.
+fn kafka_log(config: &Config) -> Result<KafkaLog, ServiceError> {
+    let refuse = |error: String| ServiceError::Configuration(error);
+    let kafka = kafka_config(config).map_err(|error| refuse(error.to_string()))?;
+    KafkaLog::new(kafka).map_err(|error| refuse(error.to_string()))
+}
+
+/// The log in the configured folder.
+fn embedded_log(config: &Config) -> Result<EmbeddedLog, ServiceError> {
+    EmbeddedLog::open(embedded_config(config)).map_err(|error| ServiceError::Guard(error.to_string()))
+}
+
+/// A log that the service can run on.
+pub trait Home: Log {
+    /// Refuses topics that are missing, or differ so that records could be lost or mixed.
+    ///
+    /// # Errors
+    /// `Guard` names every topic and the way out; `Broker` where nobody answers.
+    fn guard_topics(&self, config: &Config) -> Result<(), ServiceError>;
+}
+
+impl Home for KafkaLog {
+    fn guard_topics(&self, config: &Config) -> Result<(), ServiceError> {
+        guards::topics(self, config)
+    }
+}
+
+impl Home for EmbeddedLog {
+    /// It was opened with the topics that are planned, or not at all.
+    fn guard_topics(&self, _config: &Config) -> Result<(), ServiceError> {
+        Ok(())
+    }
+}
+
+/// What a run needs beside its log.
+struct Run<'a> {
+    config: &'a Config,
+    apply_settings: bool,
+    stop: &'a Stop,
+    observed: &'a Arc<Observed>,
+}
+
+impl Run<'_> {
+    fn on<L: Home>(&self, log: Result<L, ServiceError>) -> Result<(), ServiceError> {
+        match Service::start(log?, self.config, self.apply_settings, self.stop, self.observed)? {
+            Some(service) => service.until_stopped(self.stop, self.observed),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Snapshots in the configured folder, which is made when missing.
@@ -175,7 +228,8 @@ struct Service {
 
 impl Service {
     /// Passes every guard and starts the threads. None where a signal came first.
-    fn start(
+    fn start<L: Home>(
+        log: L,
         config: &Config,
         apply_settings: bool,
         stop: &Stop,
@@ -183,10 +237,8 @@ impl Service {
     ) -> Result<Option<Service>, ServiceError> {
         let engine = Arc::new(settings::engine(config));
         let wire = Arc::new(settings::wire(config)?);
-        let kafka = kafka_config(config).map_err(|error| ServiceError::Configuration(error.to_string()))?;
-        let log = KafkaLog::new(kafka).map_err(|error| ServiceError::Configuration(error.to_string()))?;
         let patience = Instant::now() + config.kafka.connect_timeout;
-        patiently(patience, stop, || guards::topics(&log, config))?;
+        patiently(patience, stop, || log.guard_topics(config))?;
         let models = patiently(patience, stop, || Ok(log.partitions(Topic::Models)?))?.unwrap_or(1);
         let shared = Arc::new(Shared::new(settings::epoch(config, models)));
         let contents = Arc::clone(&observed.snapshots) as Arc<dyn Contents>;
@@ -218,10 +270,10 @@ impl Service {
         Service::spawn(config, &environment, reader, stop, observed).map(Some)
     }
 
-    fn spawn(
+    fn spawn<L: Log>(
         config: &Config,
-        environment: &Environment<KafkaLog>,
-        reader: SharedReader<KafkaLog>,
+        environment: &Environment<L>,
+        reader: SharedReader<L>,
         stop: &Stop,
         observed: &Arc<Observed>,
     ) -> Result<Service, ServiceError> {
@@ -241,10 +293,10 @@ impl Service {
         Ok(service)
     }
 
-    fn spawn_servants(
+    fn spawn_servants<L: Log>(
         &mut self,
-        environment: &Environment<KafkaLog>,
-        mut reader: SharedReader<KafkaLog>,
+        environment: &Environment<L>,
+        mut reader: SharedReader<L>,
         report: &Sender<Result<(), ServiceError>>,
         observed: &Arc<Observed>,
     ) -> Result<(), ServiceError> {
@@ -275,7 +327,7 @@ impl Service {
         Ok(())
     }
 
-    fn spawn_shard<S: Stage<KafkaLog> + 'static>(
+    fn spawn_shard<L: Log, S: Stage<L> + 'static>(
         &mut self,
         config: &Config,
         number: usize,
@@ -378,6 +430,6 @@ fn shards(config: &Config) -> usize {
     }
 }
 
-fn of_shard(environment: &Environment<KafkaLog>, config: &Config, number: usize) -> Environment<KafkaLog> {
+fn of_shard<L: Log>(environment: &Environment<L>, config: &Config, number: usize) -> Environment<L> {
     Environment { config: Arc::new(settings::shard(config, number)), ..environment.clone() }
 }

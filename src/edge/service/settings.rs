@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ServiceError;
 use crate::codec::{self, SchemaSet};
-use crate::config::{Config, WireForm};
+use crate::config::{self, Config, WireForm};
 use crate::edge::shard::ShardConfig;
 use crate::edge::shard::shared::Epoch;
 use crate::edge::shard::wire::Wire;
@@ -102,7 +102,9 @@ pub fn wire(config: &Config) -> Result<Wire, ServiceError> {
     let inputs = Input::ALL.map(|input| form(forms.input(input)));
     let all_json = inputs.iter().chain([&form(forms.outputs)]).all(|form| *form == codec::WireForm::Json);
     let folder = &config.topics.schemas;
-    let given = if all_json && !folder.is_dir() { Vec::new() } else { schemas(folder)? };
+    // The binary carries the built-in schemas: a default folder that is not there adds none.
+    let spare = all_json || *folder == config::Topics::default().schemas;
+    let given = if spare && !folder.is_dir() { Vec::new() } else { schemas(folder)? };
     let refuse = |error: codec::SchemaError| {
         ServiceError::Configuration(format!("topics.schemas ({}): {error}", folder.display()))
     };

@@ -1,14 +1,15 @@
-//! Verify mode on Kafka: every partition's journal followed and what it says made anew, beside the service or
-//! while it is stopped. Joins no group and writes nothing.
+//! Verify mode: every partition's journal followed and what it says made anew, beside the service or
+//! while it is stopped. Joins no group and writes nothing. On the embedded log only while the service is stopped:
+//! one process owns the folder.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ServiceError, WallClock, control, guards, patiently, settings, snapshots};
+use super::{
+    Home, ServiceError, WallClock, control, embedded_log, kafka_log, patiently, settings, snapshots,
+};
 use crate::config::Config;
-use crate::edge::connect::kafka_config;
-use crate::edge::kafka::KafkaLog;
-use crate::edge::log::{Log, LogError};
+use crate::edge::log::LogError;
 use crate::edge::shard::Environment;
 use crate::edge::shard::contents::Contents;
 use crate::edge::shard::customer::verify::{Verified, Verify};
@@ -32,10 +33,20 @@ pub fn verify(
     partitions: &[u32],
     progress: &mut dyn FnMut(u32, f64),
 ) -> Result<Vec<Verified>, ServiceError> {
-    let kafka = kafka_config(config).map_err(|error| ServiceError::Configuration(error.to_string()))?;
-    let log = KafkaLog::new(kafka).map_err(|error| ServiceError::Configuration(error.to_string()))?;
+    if config.has_embedded_log() {
+        return verify_on(embedded_log(config)?, config, partitions, progress);
+    }
+    verify_on(kafka_log(config)?, config, partitions, progress)
+}
+
+fn verify_on<L: Home>(
+    log: L,
+    config: &Config,
+    partitions: &[u32],
+    progress: &mut dyn FnMut(u32, f64),
+) -> Result<Vec<Verified>, ServiceError> {
     let (patience, never) = (Instant::now() + config.kafka.connect_timeout, Stop::default());
-    patiently(patience, &never, || guards::topics(&log, config))?;
+    patiently(patience, &never, || log.guard_topics(config))?;
     let models = patiently(patience, &never, || Ok(log.partitions(Topic::Models)?))?.unwrap_or(1);
     let wire = Arc::new(settings::wire(config)?);
     let shared = Arc::new(Shared::new(settings::epoch(config, models)));
@@ -63,8 +74,8 @@ pub fn verify(
     partitions.iter().map(|partition| one(&environment, *partition, progress)).collect()
 }
 
-fn one(
-    environment: &Environment<KafkaLog>,
+fn one<L: Home>(
+    environment: &Environment<L>,
     partition: u32,
     progress: &mut dyn FnMut(u32, f64),
 ) -> Result<Verified, ServiceError> {

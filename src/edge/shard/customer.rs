@@ -119,8 +119,9 @@ impl<L: Log> CustomerStage<L> {
         }
         if let (Signal::Alert(_), Some(fast)) = (signal, &mut self.fast) {
             let place = Place::new(Topic::AlertsFast, partition);
-            match fast.append(&Outgoing { place, ..outgoing.clone() }) {
-                Ok(()) => *stats.alerts_fast.entry(anomaly::DESCRIPTOR.name).or_default() += 1,
+            let sent = fast.append(&Outgoing { place, ..outgoing.clone() });
+            match sent.and_then(|()| fast.flush(Duration::ZERO)) {
+                Ok(_) => *stats.alerts_fast.entry(anomaly::DESCRIPTOR.name).or_default() += 1,
                 Err(error) => tracing::warn!(%error, "the fast lane missed an alert; the exact lane has it"),
             }
         }

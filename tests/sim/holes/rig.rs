@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use habitue::edge::log::sim::{SimAppender, SimConsumer, SimLog, SimMetadata, SimProducer, SimReader};
+use habitue::edge::log::GroupMetadata;
+use habitue::edge::log::sim::{SimAppender, SimConsumer, SimLog, SimProducer, SimReader};
 use habitue::edge::log::{
     Ends, Group, GroupConsumer, Log, LogError, Outgoing, Place, Producer, Reader, Rebalance, Record,
 };
@@ -125,7 +126,7 @@ impl Log for Rig {
 /// Proof of membership, and the member itself, who can give another.
 #[derive(Clone)]
 pub struct RigMetadata {
-    taken: SimMetadata,
+    taken: GroupMetadata,
     member: Arc<Mutex<SimConsumer>>,
 }
 

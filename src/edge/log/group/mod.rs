@@ -3,13 +3,18 @@
 //! Cooperative and sticky, with static members. A round begins when a member comes, goes or gives
 //! partitions up; it ends when every member has joined it (on a poll, with nothing left to answer),
 //! and its end is a new generation. A partition that must move is asked back in one round and given
-//! away in the next, so it never has two owners who are both in the group.
+//! away in the next, so it never has two owners who are both in the group. The logs that are their own
+//! broker, the simulated and the embedded one, share it.
+
+mod membership;
+mod offsets;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hasher;
 
-use super::offsets::Offsets;
-use crate::edge::log::{Group, LogError, Rebalance};
+pub(super) use self::membership::Membership;
+use self::offsets::Offsets;
+use super::{Group, LogError, Rebalance};
 use crate::event::TimeMs;
 
 #[derive(Debug)]
@@ -30,7 +35,7 @@ pub(super) struct GroupState {
 
 /// Proof that a client was a member in one generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SimMetadata {
+pub struct GroupMetadata {
     group: Group,
     member: String,
     instance: u64,
@@ -39,7 +44,7 @@ pub struct SimMetadata {
 
 /// What a member finds when it calls.
 #[derive(Debug)]
-pub(super) enum Standing {
+enum Standing {
     /// In the group, with what it must answer next.
     Member(Option<Rebalance>),
     /// Removed: nobody has the name.
@@ -114,7 +119,7 @@ impl GroupState {
     }
 
     /// A member calls. `ready`: it has nothing left to answer, so it may join a round and be told more.
-    pub fn visit(&mut self, name: &str, instance: u64, now_ms: TimeMs, ready: bool) -> Standing {
+    fn visit(&mut self, name: &str, instance: u64, now_ms: TimeMs, ready: bool) -> Standing {
         let Some(member) = self.members.get_mut(name) else { return Standing::Removed };
         if member.instance != instance {
             return Standing::Fenced;
@@ -184,9 +189,9 @@ impl GroupState {
     }
 
     /// None until the member has been part of a generation.
-    pub fn metadata(&self, name: &str, instance: u64) -> Option<SimMetadata> {
+    pub fn metadata(&self, name: &str, instance: u64) -> Option<GroupMetadata> {
         let member = self.members.get(name)?;
-        (member.instance == instance && member.settled).then(|| SimMetadata {
+        (member.instance == instance && member.settled).then(|| GroupMetadata {
             group: self.group,
             member: name.to_owned(),
             instance,
@@ -196,7 +201,7 @@ impl GroupState {
 
     /// The fence: the member must still be in the group, in the generation of its proof. Which partitions
     /// it owns is not asked.
-    pub fn check(&self, metadata: &SimMetadata) -> Result<(), LogError> {
+    pub fn check(&self, metadata: &GroupMetadata) -> Result<(), LogError> {
         let refused = |why: &str| Err(LogError::Abort(format!("{why}: {metadata:?}")));
         match self.members.get(&metadata.member) {
             _ if metadata.group != self.group => refused("metadata of another group"),

@@ -7,7 +7,7 @@ use crate::edge::log::{LogError, Place};
 use crate::event::TimeMs;
 
 #[derive(Debug, Default)]
-pub(super) struct Offsets {
+pub(in crate::edge::log) struct Offsets {
     committed: BTreeMap<Place, Committed>,
     /// By producer number, in the order sent.
     pending: BTreeMap<u32, Vec<(Place, Committed)>>,

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::faults::Dice;
-use super::group::{GroupState, SimMetadata};
 use super::partition::{Limits, PLAIN, Partition};
 use super::{SimConfig, TopicConfig};
+use crate::edge::log::group::{GroupMetadata, GroupState};
 use crate::edge::log::{Group, LogError, Outgoing, Place};
 use crate::event::TimeMs;
 use crate::signal::Topic;
@@ -184,7 +184,7 @@ impl Broker {
         epoch: u32,
         group: Group,
         offsets: &[(Place, u64)],
-        metadata: &SimMetadata,
+        metadata: &GroupMetadata,
     ) -> Result<(), LogError> {
         self.check_epoch(producer, epoch)?;
         self.group(group).check(metadata)?;

@@ -1,12 +1,11 @@
 //! Those who read: a member of a group, and a plain reader.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::broker::{Broker, Shared, lock};
 use super::faults::{Failure, Operation};
 use super::fetcher::{Fetcher, Link};
-use super::group::{SimMetadata, Standing};
+use crate::edge::log::group::{GroupMetadata, Membership};
 use crate::edge::log::{Ends, Group, GroupConsumer, LogError, Place, Reader, Rebalance, Record};
 
 /// A member of a group. Dropping it is a crash: it stays in the group until its session is over or its
@@ -21,85 +20,11 @@ pub struct SimConsumer {
     dead: Option<String>,
 }
 
-/// What a member knows of its place in the group.
-#[derive(Debug)]
-struct Membership {
-    group: Group,
-    name: String,
-    /// None until it has joined, and again after it was lost.
-    instance: Option<u64>,
-    /// Accepted and not released.
-    owned: BTreeSet<u32>,
-    unanswered: Option<Rebalance>,
-    /// As of its last poll: the old proof of one that is out of the group and has not heard of it.
-    proof: Option<SimMetadata>,
-}
-
-impl Membership {
-    /// Serves the group. `Some`: the poll is over with this outcome; None: there is time to read.
-    fn visit(&mut self, broker: &mut Broker) -> Result<Option<Option<Rebalance>>, LogError> {
-        let now_ms = broker.now_ms;
-        let group = broker.group(self.group);
-        let instance = *self.instance.get_or_insert_with(|| group.join(&self.name, now_ms));
-        match group.visit(&self.name, instance, now_ms, self.unanswered.is_none()) {
-            Standing::Member(event) => {
-                self.proof = group.metadata(&self.name, instance);
-                self.unanswered = self.unanswered.take().or_else(|| event.clone());
-                Ok(event.map(Some))
-            }
-            // The question that waits for its answer comes first.
-            Standing::Removed if self.unanswered.is_some() => Ok(Some(None)),
-            Standing::Removed if self.owned.is_empty() => {
-                (self.instance, self.proof) = (None, None);
-                Ok(Some(None))
-            }
-            Standing::Removed => {
-                self.unanswered = Some(Rebalance::Lost(self.owned.iter().copied().collect()));
-                Ok(Some(self.unanswered.clone()))
-            }
-            Standing::Fenced => Err(LogError::Fatal(format!(
-                "member {} is fenced by a newer instance of its name",
-                self.name
-            ))),
-        }
-    }
-
-    /// It has been told so, and not answered yet.
-    fn is_lost(&self) -> bool {
-        matches!(self.unanswered, Some(Rebalance::Lost(_)))
-    }
-
-    /// Takes the answer to `partitions` if it is what was asked.
-    fn answered(&mut self, partitions: &[u32]) -> Result<Rebalance, LogError> {
-        let given: BTreeSet<u32> = partitions.iter().copied().collect();
-        let fits = |asked: &mut Rebalance| asked_partitions(asked).iter().eq(given.iter());
-        self.unanswered.take_if(fits).ok_or_else(|| {
-            let asked = &self.unanswered;
-            LogError::Fatal(format!("answer for {partitions:?} does not fit the question {asked:?}"))
-        })
-    }
-
-    /// Tells the group that a question is answered, and what is given up.
-    fn tell(&self, broker: &mut Broker, given_up: &[u32]) {
-        let now_ms = broker.now_ms;
-        if let Some(instance) = self.instance {
-            broker.group(self.group).answer(&self.name, instance, now_ms, given_up);
-        }
-    }
-}
-
 impl SimConsumer {
     pub(super) fn new(broker: Shared, group: Group, name: &str) -> SimConsumer {
         SimConsumer {
             broker,
-            membership: Membership {
-                group,
-                name: name.to_owned(),
-                instance: None,
-                owned: BTreeSet::new(),
-                unanswered: None,
-                proof: None,
-            },
+            membership: Membership::new(group, name),
             fetcher: Fetcher::default(),
             link: Link::default(),
             dead: None,
@@ -111,15 +36,8 @@ impl SimConsumer {
     }
 }
 
-/// In rising order.
-fn asked_partitions(asked: &Rebalance) -> &[u32] {
-    let (Rebalance::Assigned(partitions) | Rebalance::Revoked(partitions) | Rebalance::Lost(partitions)) =
-        asked;
-    partitions
-}
-
 impl GroupConsumer for SimConsumer {
-    type Metadata = SimMetadata;
+    type Metadata = GroupMetadata;
 
     fn poll(
         &mut self,
@@ -142,8 +60,9 @@ impl GroupConsumer for SimConsumer {
             self.dead = (strike.failure == Failure::Fatal).then(|| error.to_string());
             return Err(error);
         }
-        if self.membership.instance.is_none() || !broker.dice.chance(late) {
-            match self.membership.visit(&mut broker) {
+        if !self.membership.has_joined() || !broker.dice.chance(late) {
+            let (now_ms, group) = (broker.now_ms, self.membership.group);
+            match self.membership.visit(broker.group(group), now_ms) {
                 Ok(None) => {}
                 Ok(Some(outcome)) => return Ok(outcome),
                 Err(error) => {
@@ -160,25 +79,17 @@ impl GroupConsumer for SimConsumer {
 
     fn accept(&mut self, partitions: &[u32]) -> Result<(), LogError> {
         self.alive()?;
-        let asked = self.membership.answered(partitions)?;
-        if !matches!(asked, Rebalance::Assigned(_)) {
-            return Err(LogError::Fatal(format!("{asked:?} is answered by release")));
-        }
-        self.membership.owned.extend(partitions);
-        self.membership.tell(&mut lock(&self.broker), &[]);
-        Ok(())
+        let mut broker = lock(&self.broker);
+        let (now_ms, group) = (broker.now_ms, self.membership.group);
+        self.membership.accept(partitions, broker.group(group), now_ms)
     }
 
     fn release(&mut self, partitions: &[u32]) -> Result<(), LogError> {
         self.alive()?;
-        let asked = self.membership.answered(partitions)?;
-        if matches!(asked, Rebalance::Assigned(_)) {
-            return Err(LogError::Fatal(format!("{asked:?} is answered by accept")));
-        }
+        let mut broker = lock(&self.broker);
+        let (now_ms, group) = (broker.now_ms, self.membership.group);
+        self.membership.release(partitions, broker.group(group), now_ms)?;
         self.fetcher.release(partitions);
-        self.membership.owned.retain(|partition| !partitions.contains(partition));
-        // For what is lost there is nobody to tell: the next poll joins anew.
-        self.membership.tell(&mut lock(&self.broker), partitions);
         Ok(())
     }
 
@@ -186,11 +97,7 @@ impl GroupConsumer for SimConsumer {
         self.alive()?;
         let mut broker = lock(&self.broker);
         check_places(&broker, from)?;
-        if let Some((place, _)) =
-            from.iter().find(|(place, _)| !self.membership.owned.contains(&place.partition))
-        {
-            return Err(LogError::Fatal(format!("{place:?} is in a partition that is not owned")));
-        }
+        self.membership.check_owned(from)?;
         if let Some(strike) = broker.dice.strike(Operation::Fetch) {
             return Err(strike.error(Operation::Fetch));
         }
@@ -212,16 +119,9 @@ impl GroupConsumer for SimConsumer {
         self.fetcher.at_end(place)
     }
 
-    fn metadata(&self) -> Result<SimMetadata, LogError> {
+    fn metadata(&self) -> Result<GroupMetadata, LogError> {
         self.alive()?;
-        let broker = lock(&self.broker);
-        let Membership { group, name, instance, proof, owned, .. } = &self.membership;
-        if owned.is_empty() || self.membership.is_lost() {
-            return Err(LogError::Retry(format!("member {name} owns nothing")));
-        }
-        let current = instance.and_then(|instance| broker.group_ref(*group).metadata(name, instance));
-        let known = current.or_else(|| proof.clone());
-        known.ok_or_else(|| LogError::Retry(format!("member {name} is in no generation")))
+        self.membership.metadata(lock(&self.broker).group_ref(self.membership.group))
     }
 
     fn committed(&self, places: &[Place], _wait: Duration) -> Result<Vec<Option<u64>>, LogError> {

@@ -12,8 +12,6 @@ mod broker;
 mod consumer;
 mod faults;
 mod fetcher;
-mod group;
-mod offsets;
 mod partition;
 mod producer;
 
@@ -26,8 +24,8 @@ use xxhash_rust::xxh3::Xxh3;
 use self::broker::{Broker, Shared, lock};
 pub use self::consumer::{SimConsumer, SimReader};
 pub use self::faults::{Failure, Failures, Faults, Operation, Strike};
-pub use self::group::SimMetadata;
 pub use self::producer::{SimAppender, SimProducer};
+use super::group::GroupMetadata;
 use super::{Ends, Group, Log, LogError, Place, Record};
 use crate::event::TimeMs;
 use crate::signal::Topic;
@@ -147,7 +145,7 @@ impl Log for SimLog {
     type Reader = SimReader;
     type Producer = SimProducer;
     type Appender = SimAppender;
-    type Metadata = SimMetadata;
+    type Metadata = GroupMetadata;
 
     fn consumer(&self, group: Group, member: &str) -> Result<SimConsumer, LogError> {
         let lead = group.lead();

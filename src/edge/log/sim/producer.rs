@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::broker::{Broker, Shared, lock};
 use super::faults::{Operation, Strike};
 use super::fetcher::Link;
-use super::group::SimMetadata;
+use crate::edge::log::group::GroupMetadata;
+use crate::edge::log::producer_state::ProducerState;
 use crate::edge::log::{Appender, Group, LogError, Outgoing, Place, Producer};
 
 /// A transactional producer. Dropping it is a crash: what it left open stays open until its
@@ -17,43 +18,11 @@ pub struct SimProducer {
     transactional_id: String,
     number: u32,
     epoch: u32,
-    state: State,
+    state: ProducerState,
     /// Sent and not arrived; empty while no faults are on.
     in_flight: VecDeque<Outgoing>,
     last_offsets: BTreeMap<Place, u64>,
     link: Link,
-}
-
-#[derive(Debug)]
-enum State {
-    New,
-    Ready,
-    Open,
-    /// Nothing but an abort is possible.
-    Abortable(String),
-    Dead(String),
-}
-
-impl State {
-    fn open(&self) -> Result<(), LogError> {
-        match self {
-            State::Open => Ok(()),
-            State::Abortable(why) => Err(LogError::Abort(why.clone())),
-            State::Dead(why) => Err(LogError::Fatal(why.clone())),
-            State::New | State::Ready => Err(LogError::Fatal("no transaction is open".to_owned())),
-        }
-    }
-
-    /// What the producer is left in by an error, which is handed on.
-    fn after(&mut self, error: LogError) -> LogError {
-        match &error {
-            LogError::Abort(why) => *self = State::Abortable(why.clone()),
-            LogError::Indefinite(why) => *self = State::Dead(format!("an earlier outcome is unknown: {why}")),
-            LogError::Fatal(why) => *self = State::Dead(why.clone()),
-            LogError::Retry(_) | LogError::OutOfRange { .. } => {}
-        }
-        error
-    }
 }
 
 impl SimProducer {
@@ -63,7 +32,7 @@ impl SimProducer {
             transactional_id: transactional_id.to_owned(),
             number: 0,
             epoch: 0,
-            state: State::New,
+            state: ProducerState::New,
             in_flight: VecDeque::new(),
             last_offsets: BTreeMap::new(),
             link: Link::default(),
@@ -100,14 +69,10 @@ fn arrive(
 }
 
 impl Producer for SimProducer {
-    type Metadata = SimMetadata;
+    type Metadata = GroupMetadata;
 
     fn init(&mut self) -> Result<(), LogError> {
-        match &self.state {
-            State::New => {}
-            State::Dead(why) => return Err(LogError::Fatal(why.clone())),
-            _ => return Err(LogError::Fatal("the producer is initialised already".to_owned())),
-        }
+        self.state.uninitialised()?;
         let mut broker = lock(&self.broker);
         broker.stir();
         if self.link.is_lost(&mut broker) {
@@ -119,7 +84,7 @@ impl Producer for SimProducer {
             Ok(())
         });
         match outcome {
-            Ok(()) => self.state = State::Ready,
+            Ok(()) => self.state = ProducerState::Ready,
             // There is no transaction to abort, so it may only be tried again.
             Err(LogError::Abort(why)) => return Err(LogError::Retry(why)),
             Err(error) => return Err(self.state.after(error)),
@@ -128,16 +93,12 @@ impl Producer for SimProducer {
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
-        match &self.state {
-            State::Ready => {}
-            State::Dead(why) => return Err(LogError::Fatal(why.clone())),
-            _ => return Err(LogError::Fatal("no transaction may begin now".to_owned())),
-        }
+        self.state.ready()?;
         if let Some(strike) = lock(&self.broker).dice.strike(Operation::Begin) {
             return Err(self.state.after(strike.error(Operation::Begin)));
         }
         self.last_offsets.clear();
-        self.state = State::Open;
+        self.state = ProducerState::Open;
         Ok(())
     }
 
@@ -199,7 +160,7 @@ impl Producer for SimProducer {
         &mut self,
         group: Group,
         offsets: &[(Place, u64)],
-        metadata: &SimMetadata,
+        metadata: &GroupMetadata,
     ) -> Result<(), LogError> {
         self.state.open()?;
         if offsets.is_empty() {
@@ -234,7 +195,7 @@ impl Producer for SimProducer {
             broker.end(self.number, self.epoch, true)
         });
         match outcome {
-            Ok(()) => self.state = State::Ready,
+            Ok(()) => self.state = ProducerState::Ready,
             Err(error) => return Err(self.state.after(error)),
         }
         Ok(())
@@ -255,7 +216,7 @@ impl Producer for SimProducer {
         let strike = broker.dice.strike(Operation::Abort);
         let outcome = struck(Operation::Abort, strike, || broker.end(self.number, self.epoch, false));
         match outcome {
-            Ok(()) => self.state = State::Ready,
+            Ok(()) => self.state = ProducerState::Ready,
             Err(error) => return Err(self.state.after(error)),
         }
         Ok(())
