@@ -15,6 +15,7 @@ mod program;
 mod reader;
 mod schema;
 mod shape;
+mod show;
 
 pub use decoder::Decoder;
 pub use encode::{encode_event, encode_signal, signal_schema_id};
@@ -24,6 +25,7 @@ pub use internal::{
 };
 pub use json_out::encode_signal_json;
 pub use schema::{BUILT_IN, BuiltIn, SchemaError, SchemaSet, built_in};
+pub use show::{internal_form, show};
 
 use serde::{Deserialize, Serialize};
 

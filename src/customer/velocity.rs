@@ -41,6 +41,12 @@ pub struct Baseline {
 }
 
 impl Velocity {
+    /// The last 16 payments, oldest first: event time in ms, cut to seconds, and amount in minor units.
+    pub fn payments(&self) -> impl Iterator<Item = (TimeMs, f64)> {
+        let payments = self.recent.iter();
+        payments.map(|payment| (i64::from(payment.time_s) * 1000, f64::from(payment.amount_minor)))
+    }
+
     pub(super) fn payment(&mut self, time_ms: TimeMs, amount_minor: i64, terminal: Option<&str>) {
         let amount_minor = amount_minor as f32;
         self.remember(Payment { time_s: seconds(time_ms), amount_minor });

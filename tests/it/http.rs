@@ -15,6 +15,7 @@ fn shown(token: Option<&str>) -> Shown {
         metrics: Arc::new(Metrics::new(Version::of_this_build())),
         health: Arc::new(Health::new()),
         token: token.map(Arc::from),
+        api: Default::default(),
     }
 }
 

@@ -12,8 +12,11 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
+use super::shared::Tables;
 use super::{Descriptor, parsed};
-use crate::event::TimeMs;
+use crate::customer::Customer;
+use crate::event::{TimeMs, item_hash};
+use crate::signal::Items;
 
 pub const DESCRIPTOR: Descriptor = Descriptor {
     id: 2,
@@ -61,6 +64,31 @@ impl fmt::Display for ItemKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|digit| f.write_char(char::from(*digit)))
     }
+}
+
+/// The list that a customer would get now without an event: for who asks, remembered by nobody.
+pub fn list_now(customer: &Customer, tables: &Tables, n: usize, now_ms: TimeMs) -> Items {
+    let context = customer.taken.into();
+    let evidence = list::Evidence {
+        tables,
+        context: &context,
+        bought: Some(&customer.repurchases),
+        at_hand: &[],
+        is_bought: false,
+        now_ms,
+    };
+    evidence.list(n.clamp(1, ITEMS_MAX), &mut list::Room::default()).shown
+}
+
+/// The items taken most after this one, with their shares of what was taken next, best first, at most `n`; those
+/// whose name is known. None where the item has no row.
+pub fn similar<'a>(tables: &'a Tables, item: &str, n: usize) -> Option<Vec<(&'a str, f32)>> {
+    let row = |hash| tables.row(ITEMS, item_key(hash));
+    let own = item_hash(item);
+    let (_prior, neighbours) = row(own)?.shares.split_first()?;
+    let others = neighbours.iter().filter(|(other, _)| *other != own);
+    let named = others.filter_map(|(other, share)| Some((row(*other)?.text.as_str(), *share)));
+    Some(named.take(n).collect())
 }
 
 /// Settings that shape state.

@@ -66,6 +66,16 @@ impl Health {
         self.state().phase = Phase::Failed(one_line(reason));
     }
 
+    /// Every partition that is here, with the part of it that is restored, its lag in records, and a position that
+    /// rises with what is committed. A live one is restored to 1.
+    pub fn partitions(&self) -> Vec<(Group, u32, f64, u64, u64)> {
+        let state = self.state();
+        let one = |(&(group, number), partition): (&(Group, u32), &Partition)| {
+            (group, number, partition.restored.unwrap_or(1.0), partition.lag, partition.position)
+        };
+        state.partitions.iter().map(one).collect()
+    }
+
     /// A restore goes on; `ratio` is 0 to 1. Each call counts as progress.
     pub fn restoring(&self, stage: Group, partition: u32, ratio: f64) {
         let now = Instant::now();

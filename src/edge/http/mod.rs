@@ -1,8 +1,9 @@
-//! The HTTP side: `/metrics`, `/livez`, `/readyz`, `/version`.
+//! The HTTP side: the page at `/`, `/api/v1`, `/metrics`, `/livez`, `/readyz`, `/version`.
 //!
 //! It runs on a thread of its own, so that a shard that is busy never makes a probe wait, and nothing
 //! in it can block a shard for longer than a lock is held.
 
+pub mod api;
 mod health;
 
 use std::io;
@@ -34,8 +35,10 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct Shown {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
-    /// Asked of `/metrics` and `/version` as a bearer token; the probes are open.
+    /// Asked of everything but the probes as a bearer token.
     pub token: Option<Arc<str>>,
+    /// Set when the service has started; empty for ever where there is none.
+    pub api: api::Late,
 }
 
 /// A server that runs until it is stopped or dropped.
@@ -113,6 +116,7 @@ pub fn router(shown: Shown) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/version", get(version))
+        .merge(api::router(Arc::clone(&shown.api)))
         .route_layer(middleware::from_fn_with_state(shown.clone(), require_token));
     Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).merge(guarded).with_state(shown)
 }

@@ -23,11 +23,14 @@ use object_store::local::LocalFileSystem;
 
 use crate::config::Config;
 use crate::edge::connect::{embedded_config, kafka_config};
+use crate::edge::http::api::{self, Api, Intake};
 use crate::edge::http::{Health, Server, Shown};
+use crate::edge::ingest::Ingest;
 use crate::edge::kafka::KafkaLog;
 use crate::edge::log::embedded::EmbeddedLog;
 use crate::edge::log::{Log, LogError};
 use crate::edge::metrics::{Metrics, stage_name};
+use crate::edge::recent::Recent;
 use crate::edge::shard::apply::Apply;
 use crate::edge::shard::commit::Committer;
 use crate::edge::shard::contents::Contents;
@@ -89,7 +92,9 @@ pub fn run(config: &Config, apply_settings: bool) -> Result<(), ServiceError> {
     let metrics = Arc::new(Metrics::new(Version::of_this_build()));
     let token = config.service.http_token.as_ref().map(|secret| secret.resolve()).transpose();
     let token = token.map_err(|error| ServiceError::Configuration(error.to_string()))?.map(Arc::from);
-    let shown = Shown { metrics: Arc::clone(&metrics), health: Arc::clone(&health), token };
+    let api = api::Late::default();
+    let shown =
+        Shown { metrics: Arc::clone(&metrics), health: Arc::clone(&health), token, api: Arc::clone(&api) };
     let server = Server::start(config.service.http, shown).map_err(|error| {
         ServiceError::Configuration(format!(
             "service.http: {} cannot be served: {error}",
@@ -99,7 +104,7 @@ pub fn run(config: &Config, apply_settings: bool) -> Result<(), ServiceError> {
     tracing::info!(instance = config.service.instance, http = %server.address(), "starting");
     let snapshots = Arc::new(snapshots(config, runtime.handle().clone())?);
     let observed = Arc::new(Observed::new(metrics, Arc::clone(&health), snapshots));
-    let run = Run { config, apply_settings, stop: &stop, observed: &observed };
+    let run = Run { config, apply_settings, stop: &stop, observed: &observed, api: &api };
     let result =
         if config.has_embedded_log() { run.on(embedded_log(config)) } else { run.on(kafka_log(config)) };
     if let Err(error) = &result {
@@ -153,11 +158,13 @@ struct Run<'a> {
     apply_settings: bool,
     stop: &'a Stop,
     observed: &'a Arc<Observed>,
+    /// Filled when everything has started.
+    api: &'a api::Late,
 }
 
 impl Run<'_> {
     fn on<L: Home>(&self, log: Result<L, ServiceError>) -> Result<(), ServiceError> {
-        match Service::start(log?, self.config, self.apply_settings, self.stop, self.observed)? {
+        match Service::start(log?, self)? {
             Some(service) => service.until_stopped(self.stop, self.observed),
             None => Ok(()),
         }
@@ -228,13 +235,8 @@ struct Service {
 
 impl Service {
     /// Passes every guard and starts the threads. None where a signal came first.
-    fn start<L: Home>(
-        log: L,
-        config: &Config,
-        apply_settings: bool,
-        stop: &Stop,
-        observed: &Arc<Observed>,
-    ) -> Result<Option<Service>, ServiceError> {
+    fn start<L: Home>(log: L, run: &Run<'_>) -> Result<Option<Service>, ServiceError> {
+        let Run { config, apply_settings, stop, observed, .. } = *run;
         let engine = Arc::new(settings::engine(config));
         let wire = Arc::new(settings::wire(config)?);
         let patience = Instant::now() + config.kafka.connect_timeout;
@@ -267,20 +269,20 @@ impl Service {
             config: Arc::new(settings::shard(config, 0)),
             engine,
         };
-        Service::spawn(config, &environment, reader, stop, observed).map(Some)
+        Service::spawn(run, &environment, reader).map(Some)
     }
 
     fn spawn<L: Log>(
-        config: &Config,
+        run: &Run<'_>,
         environment: &Environment<L>,
         reader: SharedReader<L>,
-        stop: &Stop,
-        observed: &Arc<Observed>,
     ) -> Result<Service, ServiceError> {
+        let Run { config, stop, observed, .. } = *run;
         let (report, results) = channel();
         let servants_stop = Stop::default();
         let mut service = Service { shards: Vec::new(), servants: Vec::new(), servants_stop, results };
         service.spawn_servants(environment, reader, &report, observed)?;
+        service.serve_api(run, environment)?;
         for number in 0..shards(config) {
             let environment = of_shard(environment, config, number);
             let fast = config.engine.fast_alerts.then(|| environment.log.appender()).transpose()?;
@@ -324,6 +326,38 @@ impl Service {
                 tracing::warn!(%error, "lag will not be shown");
             }
         })?);
+        Ok(())
+    }
+
+    /// From here on `/api/v1` answers.
+    fn serve_api<L: Log>(&mut self, run: &Run<'_>, environment: &Environment<L>) -> Result<(), ServiceError> {
+        let Run { config, observed, .. } = *run;
+        let (wire, partitions) = (&environment.wire, config.topics.partitions);
+        let recent = Arc::new(Recent::new(Arc::clone(wire)));
+        let (stop, log, heard) = (self.servants_stop.clone(), environment.log.clone(), Arc::clone(&recent));
+        self.servants.push(thread("recent", move || {
+            if let Err(error) = heard.follow(&log, &stop) {
+                tracing::warn!(%error, "alerts and signals will not be shown over HTTP");
+            }
+        })?);
+        // Its thread ends with the server, which holds the other end.
+        let (ingest, _thread) = Ingest::start(&environment.log)?;
+        let record_bytes_max = usize::try_from(config.engine.record_bytes_max).unwrap_or(usize::MAX);
+        let shared = observed.shared.get_or_init(|| Arc::clone(&environment.shared));
+        let api = Api {
+            instance: config.service.instance.clone(),
+            log: if config.has_embedded_log() { "embedded" } else { "kafka" },
+            ingest,
+            events: Intake::new(Arc::clone(wire), partitions, record_bytes_max),
+            recent,
+            inbox: Arc::clone(&observed.inbox),
+            shared: Arc::clone(shared),
+            health: Arc::clone(&observed.health),
+            snapshots: Arc::clone(&observed.snapshots),
+            partitions,
+        };
+        // It is empty: one start is one service.
+        let _ = run.api.set(api);
         Ok(())
     }
 

@@ -1,18 +1,19 @@
 //! What shards tell metrics and probes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::lag::Lags;
 use crate::analysis;
 use crate::edge::http::Health;
+use crate::edge::inbox::Inbox;
 use crate::edge::log::{Group, Place};
 use crate::edge::metrics::{Metrics, ModelGauges, PartitionGauges, Quality, ShardStats, stage_name};
 use crate::edge::shard::INPUT_TOPICS;
 use crate::edge::shard::customer::CustomerState;
 use crate::edge::shard::market::MarketState;
-use crate::edge::shard::shared::Epoch;
+use crate::edge::shard::shared::{Epoch, Shared};
 use crate::edge::shard::store::ObjectSnapshots;
 use crate::edge::shard::threads::Watcher;
 use crate::signal::Topic;
@@ -29,13 +30,25 @@ pub struct Observed {
     pub health: Arc<Health>,
     pub snapshots: Arc<ObjectSnapshots>,
     pub lags: Lags,
+    /// Questions about customers.
+    pub inbox: Arc<Inbox>,
+    /// Set when everything shared is read.
+    pub shared: OnceLock<Arc<Shared>>,
     /// Of every market partition that was seen, by analysis and learner; no learner is what was published.
     quality: Mutex<BTreeMap<(u32, Of), analysis::Quality>>,
 }
 
 impl Observed {
     pub fn new(metrics: Arc<Metrics>, health: Arc<Health>, snapshots: Arc<ObjectSnapshots>) -> Observed {
-        Observed { metrics, health, snapshots, lags: Lags::default(), quality: Mutex::default() }
+        Observed {
+            metrics,
+            health,
+            snapshots,
+            lags: Lags::default(),
+            inbox: Arc::default(),
+            shared: OnceLock::new(),
+            quality: Mutex::default(),
+        }
     }
 
     /// The shared tables as they are now.
@@ -91,6 +104,8 @@ pub trait Shows: Send {
     fn positions(&self, partition: u32) -> Vec<(Place, u64)>;
     /// All but lag, snapshot and restore.
     fn gauges(&self, observed: &Observed, partition: u32) -> PartitionGauges;
+    /// Answers what waits in the inbox.
+    fn answer(&self, _observed: &Observed) {}
 }
 
 impl Shows for CustomerState {
@@ -99,6 +114,14 @@ impl Shows for CustomerState {
     fn positions(&self, partition: u32) -> Vec<(Place, u64)> {
         let places = INPUT_TOPICS.map(|topic| Place::new(topic, partition));
         places.into_iter().zip(self.positions.inputs).collect()
+    }
+
+    fn answer(&self, observed: &Observed) {
+        if observed.inbox.is_asked(self.partition.number())
+            && let Some(shared) = observed.shared.get()
+        {
+            observed.inbox.answer(&self.partition, &shared.epoch());
+        }
     }
 
     fn gauges(&self, _observed: &Observed, _partition: u32) -> PartitionGauges {
@@ -155,6 +178,7 @@ impl ShardWatcher {
 
     fn live<S: Shows>(&mut self, partition: u32, state: &S, gauge: bool) {
         let observed = &self.observed;
+        state.answer(observed);
         let positions = state.positions(partition);
         let lags: Vec<u64> = positions.iter().map(|(place, at)| observed.lags.at(*place, *at)).collect();
         let (sum, lag) = (positions.iter().map(|(_, at)| at).sum(), lags.iter().sum());

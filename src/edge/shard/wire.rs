@@ -1,12 +1,12 @@
 //! Wire forms of one service: which decoder for which input, which form for the outputs, and keys to
 //! partitions.
 
-use crate::codec::{self, Decoder, SchemaError, SchemaSet, WireForm};
-use crate::event::{Control, Input};
-use crate::signal::Signal;
+use crate::codec::{self, Decoder, SchemaError, SchemaSet, WireForm, built_in};
+use crate::event::{Control, Event, Input};
 use crate::signal::fact::FactRecord;
 use crate::signal::journal::Entry;
 use crate::signal::model::ModelRecord;
+use crate::signal::{Signal, Topic};
 
 /// Schemas and forms, checked when made.
 #[derive(Debug)]
@@ -36,6 +36,27 @@ impl Wire {
         Decoder::new(input, self.inputs[input.index()], &self.schemas).expect("checked by Wire::new")
     }
 
+    /// A decoder of an input's JSON, whatever the form of its topic.
+    pub fn json_decoder(&self, input: Input) -> Decoder {
+        Decoder::new(input, WireForm::Json, &self.schemas).expect("JSON needs no schema of the set")
+    }
+
+    /// An event as it is written to its topic; `json` is the text it was read from.
+    pub fn event(&self, event: &Event<'_>, json: &[u8]) -> Vec<u8> {
+        let (input, schema) = match event {
+            Event::Purchase(_) => (Input::Purchases, built_in::PURCHASE),
+            Event::Engagement(_) => (Input::Engagements, built_in::ENGAGEMENT),
+            Event::Feedback(_) => (Input::Feedback, built_in::FEEDBACK),
+        };
+        let mut out = Vec::with_capacity(256);
+        match self.inputs[input.index()] {
+            WireForm::ConfluentAvro => codec::encode_event(event, Some(schema), &mut out),
+            WireForm::BareAvro => codec::encode_event(event, None, &mut out),
+            WireForm::Json => out.extend(json),
+        }
+        out
+    }
+
     pub fn signal(&self, signal: &Signal) -> Vec<u8> {
         // A list has some 600 bytes, everything else fewer than 256.
         let is_list = matches!(signal, Signal::Recommendation(_));
@@ -44,6 +65,16 @@ impl Wire {
         // A batch holds thousands: the next one is written into the room that is given back.
         out.shrink_to_fit();
         out
+    }
+
+    /// Any record's value as JSON.
+    ///
+    /// # Errors
+    /// Words for people.
+    pub fn show(&self, topic: Topic, value: &[u8]) -> Result<serde_json::Value, String> {
+        let input = Input::ALL.into_iter().find(|input| Topic::from(*input) == topic);
+        let configured = input.map_or(self.outputs, |input| self.inputs[input.index()]);
+        codec::show(topic, codec::internal_form(topic).unwrap_or(configured), value, &self.schemas)
     }
 
     pub fn fact(&self, fact: &FactRecord) -> Vec<u8> {

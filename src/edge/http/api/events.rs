@@ -1,0 +1,200 @@
+//! Events and verdicts in.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::{Late, Refusal, started};
+use crate::codec::Decoder;
+use crate::edge::ingest::IngestError;
+use crate::edge::log::{Outgoing, Place};
+use crate::edge::shard::wire::{Wire, partition_of};
+use crate::event::{Event, Input, TimeMs};
+use crate::signal::Topic;
+
+/// Events of one request at most.
+const EVENTS_MAX: usize = 5_000;
+
+/// From JSON to records of the input topics.
+pub struct Intake {
+    wire: Arc<Wire>,
+    partitions: u32,
+    record_bytes_max: usize,
+    /// By [`Input::index`].
+    decoders: Mutex<Vec<Decoder>>,
+}
+
+/// What became of one event, in the order of the request.
+#[derive(Debug, Serialize)]
+pub struct ItemResult {
+    event_id: Option<String>,
+    /// "accepted" or "rejected".
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Taken {
+    accepted: usize,
+    rejected: usize,
+    results: Vec<ItemResult>,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl Intake {
+    pub fn new(wire: Arc<Wire>, partitions: u32, record_bytes_max: usize) -> Intake {
+        let decoders = Input::ALL.map(|input| wire.json_decoder(input)).into();
+        Intake { wire, partitions, record_bytes_max, decoders: Mutex::new(decoders) }
+    }
+
+    /// Reads each event; those that can be read become records, in their order.
+    fn read(&self, events: &[&RawValue], all: Option<Input>) -> (Vec<Outgoing>, Vec<ItemResult>) {
+        let mut decoders = self.decoders.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut records, mut results) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+        for event in events {
+            let text = event.get().as_bytes();
+            let outcome = all.map_or_else(|| input_of(text), Ok).and_then(|input| {
+                let event = decoders[input.index()].decode(text);
+                event.map_err(|rejected| format!("{}: {}", rejected.reason.name(), rejected.detail))
+            });
+            let taken = outcome.and_then(|event| Ok((id_of(&event), self.record(&event, text)?)));
+            results.push(match taken {
+                Ok((event_id, record)) => {
+                    records.push(record);
+                    ItemResult { event_id: Some(event_id), status: "accepted", reason: None }
+                }
+                Err(reason) => ItemResult { event_id: None, status: "rejected", reason: Some(reason) },
+            });
+        }
+        (records, results)
+    }
+
+    fn record(&self, event: &Event<'_>, text: &[u8]) -> Result<Outgoing, String> {
+        let input = match event {
+            Event::Purchase(_) => Input::Purchases,
+            Event::Engagement(_) => Input::Engagements,
+            Event::Feedback(_) => Input::Feedback,
+        };
+        let value = self.wire.event(event, text);
+        if value.len() > self.record_bytes_max {
+            return Err(format!("too_large: {} bytes, {} are allowed", value.len(), self.record_bytes_max));
+        }
+        let place = Place::new(Topic::from(input), partition_of(event.key(), self.partitions));
+        Ok(Outgoing {
+            place,
+            key: event.key().as_bytes().to_vec(),
+            value: Some(value),
+            timestamp_ms: now_ms(),
+        })
+    }
+}
+
+fn id_of(event: &Event<'_>) -> String {
+    match event {
+        Event::Purchase(purchase) => purchase.event_id.to_string(),
+        Event::Engagement(engagement) => engagement.event_id.to_string(),
+        Event::Feedback(feedback) => feedback.event_id.to_string(),
+    }
+}
+
+fn input_of(text: &[u8]) -> Result<Input, String> {
+    let head: Head<'_> = serde_json::from_slice(text).map_err(|error| format!("malformed: {error}"))?;
+    match head.kind.as_deref() {
+        Some("purchase") => Ok(Input::Purchases),
+        Some("engagement") => Ok(Input::Engagements),
+        Some("feedback") => Ok(Input::Feedback),
+        Some(other) => {
+            let known = ["purchase", "engagement", "feedback"];
+            let meant = crate::config::nearest(other, &known).map(|near| format!("; did you mean {near}?"));
+            Err(format!(
+                "malformed: type {other:?} is none of {}{}",
+                known.join(", "),
+                meant.unwrap_or_default()
+            ))
+        }
+        None => Err("missing_field: type: one of purchase, engagement, feedback".to_owned()),
+    }
+}
+
+fn now_ms() -> TimeMs {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    TimeMs::try_from(now.as_millis()).unwrap_or(TimeMs::MAX)
+}
+
+pub async fn events(state: State<Late>, body: Bytes) -> Result<Response, Refusal> {
+    take(&state, &split(&body)?, None).await
+}
+
+/// A verdict may leave out its time, which is now, and its source.
+pub async fn feedback(state: State<Late>, body: Bytes) -> Result<Response, Refusal> {
+    let mut verdict: Value = serde_json::from_slice(&body).map_err(|error| bad(&error.to_string()))?;
+    let Some(fields) = verdict.as_object_mut() else { return Err(bad("a verdict is one object")) };
+    fields.entry("time_ms").or_insert_with(|| json!(now_ms()));
+    fields.entry("source").or_insert_with(|| json!("http"));
+    let text = verdict.to_string();
+    let raw: &RawValue = serde_json::from_str(&text).map_err(|error| bad(&error.to_string()))?;
+    take(&state, &[raw], Some(Input::Feedback)).await
+}
+
+async fn take(state: &State<Late>, events: &[&RawValue], all: Option<Input>) -> Result<Response, Refusal> {
+    let api = started(state)?;
+    if events.len() > EVENTS_MAX {
+        let words = format!("{} events, at most {EVENTS_MAX} are taken at once", events.len());
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, words));
+    }
+    let (records, results) = api.events.read(events, all);
+    let accepted = records.len();
+    if accepted > 0 {
+        api.ingest.append(records).await?;
+    }
+    let taken = Taken { accepted, rejected: results.len() - accepted, results };
+    let status =
+        if accepted == 0 && !taken.results.is_empty() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    Ok((status, Json(taken)).into_response())
+}
+
+/// One event, a list of them, or an object with the list as `events`.
+fn split(body: &[u8]) -> Result<Vec<&RawValue>, Refusal> {
+    #[derive(Deserialize)]
+    struct Wrapped<'a> {
+        #[serde(borrow)]
+        events: Vec<&'a RawValue>,
+    }
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    let refuse = |error: serde_json::Error| bad(&error.to_string());
+    if first == Some(&b'[') {
+        return serde_json::from_slice(body).map_err(refuse);
+    }
+    if let Ok(wrapped) = serde_json::from_slice::<Wrapped<'_>>(body) {
+        return Ok(wrapped.events);
+    }
+    serde_json::from_slice::<&RawValue>(body).map(|event| vec![event]).map_err(refuse)
+}
+
+fn bad(error: &str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not JSON that is taken here: {error}"))
+}
+
+impl From<IngestError> for Refusal {
+    fn from(error: IngestError) -> Refusal {
+        let status = match error {
+            IngestError::Full => StatusCode::TOO_MANY_REQUESTS,
+            IngestError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Refusal::later(status, error.to_string())
+    }
+}

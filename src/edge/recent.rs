@@ -1,0 +1,251 @@
+//! What the service has said lately, as it stands in the log: the newest alerts, and the last signals of each
+//! customer. Read by HTTP, never by the engine; whatever is not here any more is in the topics.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use crate::edge::log::{Log, LogError, Place, Reader, Record};
+use crate::edge::shard::threads::Stop;
+use crate::edge::shard::wire::Wire;
+use crate::event::TimeMs;
+use crate::signal::{Signal, Topic};
+
+/// Alerts kept.
+const ALERTS_MAX: usize = 10_000;
+/// Customers with signals kept; those longest without one go first.
+const CUSTOMERS_MAX: usize = 20_000;
+/// Signals kept of a customer, of each topic.
+const OF_CUSTOMER_MAX: usize = 5;
+/// At the start, so many records of each partition are read back.
+const READ_BACK: u64 = 2_000;
+/// Signals that a slow listener may be behind before it misses some.
+const LISTENER_BEHIND_MAX: usize = 1_024;
+
+/// A signal as it lies in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub topic: Topic,
+    pub partition: u32,
+    pub offset: u64,
+    /// Wall time at which it was written.
+    pub timestamp_ms: TimeMs,
+    /// The record's key.
+    pub customer: String,
+    /// The record's value.
+    pub bytes: Vec<u8>,
+}
+
+/// Share it in an `Arc`.
+pub struct Recent {
+    wire: Arc<Wire>,
+    alerts: Mutex<VecDeque<Arc<Told>>>,
+    customers: DashMap<String, OfCustomer>,
+    /// Customers by their last signal, oldest first; some stand here more than once.
+    order: Mutex<VecDeque<(String, u64)>>,
+    listeners: broadcast::Sender<Arc<Told>>,
+}
+
+#[derive(Default)]
+struct OfCustomer {
+    /// Newest last.
+    by_topic: BTreeMap<Topic, VecDeque<Arc<Told>>>,
+    /// Number of the last signal.
+    number: u64,
+}
+
+impl Recent {
+    pub fn new(wire: Arc<Wire>) -> Recent {
+        Recent {
+            wire,
+            alerts: Mutex::default(),
+            customers: DashMap::new(),
+            order: Mutex::default(),
+            listeners: broadcast::Sender::new(LISTENER_BEHIND_MAX),
+        }
+    }
+
+    /// A signal as JSON, with where it lies; `unreadable` says why where it cannot be read.
+    pub fn show(&self, told: &Told) -> Value {
+        let mut shown = match self.wire.show(told.topic, &told.bytes) {
+            Ok(shown @ Value::Object(_)) => shown,
+            Ok(other) => serde_json::json!({ "value": other }),
+            Err(error) => serde_json::json!({ "unreadable": error }),
+        };
+        shown["at"] = serde_json::json!({
+            "topic": told.topic.name(),
+            "partition": told.partition,
+            "offset": told.offset,
+            "written_ms": told.timestamp_ms,
+        });
+        shown
+    }
+
+    /// The newest alerts that `wanted` takes, newest first.
+    pub fn alerts(&self, limit: usize, mut wanted: impl FnMut(&Told) -> bool) -> Vec<Arc<Told>> {
+        lock(&self.alerts).iter().rev().filter(|told| wanted(told)).take(limit).cloned().collect()
+    }
+
+    /// The last signals of a customer in a topic, newest first.
+    pub fn of_customer(&self, customer: &str, topic: Topic) -> Vec<Arc<Told>> {
+        let known = self.customers.get(customer);
+        let told = known.as_ref().and_then(|known| known.by_topic.get(&topic));
+        told.map(|told| told.iter().rev().cloned().collect()).unwrap_or_default()
+    }
+
+    /// All that is told from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Arc<Told>> {
+        self.listeners.subscribe()
+    }
+
+    /// Reads back a little, then follows the topics of signals until `stop`.
+    ///
+    /// # Errors
+    /// What the log says other than "not yet".
+    pub fn follow<L: Log>(&self, log: &L, stop: &Stop) -> Result<(), LogError> {
+        let mut reader = log.reader()?;
+        let from = patiently(stop, || begin(log, &mut reader))?;
+        let began = Instant::now();
+        reader.assign(&from)?;
+        tracing::debug!(places = from.len(), took = ?began.elapsed(), "following signals");
+        let mut number = 0;
+        while !stop.is_set() {
+            let polled = reader.poll(Duration::from_millis(100), &mut |record| {
+                number += 1;
+                self.hear(record, number);
+            });
+            match polled {
+                Ok(_) | Err(LogError::Retry(_)) => {}
+                // Deleted while we were behind: what is left is enough here.
+                Err(LogError::OutOfRange { place, low, .. }) => reader.assign(&[(place, low)])?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&self, record: Record<'_>, number: u64) {
+        let Place { topic, partition } = record.place;
+        let told = Arc::new(Told {
+            topic,
+            partition,
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            customer: String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned(),
+            bytes: record.value.unwrap_or_default().to_vec(),
+        });
+        if topic == Topic::Alerts {
+            push(&mut lock(&self.alerts), Arc::clone(&told), ALERTS_MAX);
+        }
+        // Nobody may be listening.
+        let _ = self.listeners.send(Arc::clone(&told));
+        if topic != Topic::DeadLetters {
+            self.remember(told, number);
+        }
+    }
+
+    fn remember(&self, told: Arc<Told>, number: u64) {
+        let customer = told.customer.clone();
+        let mut known = self.customers.entry(customer.clone()).or_default();
+        known.number = number;
+        push(known.by_topic.entry(told.topic).or_default(), told, OF_CUSTOMER_MAX);
+        drop(known);
+        let mut order = lock(&self.order);
+        order.push_back((customer, number));
+        while order.len() > CUSTOMERS_MAX {
+            let Some((customer, number)) = order.pop_front() else { break };
+            self.customers.remove_if(&customer, |_, known| known.number == number);
+        }
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, new: T, len_max: usize) {
+    if queue.len() == len_max {
+        queue.pop_front();
+    }
+    queue.push_back(new);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn begin<L: Log>(log: &L, reader: &mut L::Reader) -> Result<Vec<(Place, u64)>, LogError> {
+    let mut from = Vec::new();
+    for topic in Signal::TOPICS {
+        for partition in 0..log.partitions(topic)?.unwrap_or(0) {
+            let place = Place::new(topic, partition);
+            let ends = reader.ends(place)?;
+            from.push((place, ends.low.max(ends.stable.saturating_sub(READ_BACK))));
+        }
+    }
+    Ok(from)
+}
+
+fn patiently<T>(stop: &Stop, mut ask: impl FnMut() -> Result<T, LogError>) -> Result<T, LogError> {
+    loop {
+        match ask() {
+            Err(LogError::Retry(_)) if !stop.is_set() => std::thread::sleep(Duration::from_millis(100)),
+            answer => return answer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::log::sim::{SimConfig, SimLog};
+
+    #[test]
+    fn the_last_signals_are_kept_and_the_rest_forgotten() {
+        let log = SimLog::new(SimConfig::new(1, 2));
+        let wire = Wire::new(
+            crate::codec::SchemaSet::new(Vec::<(u32, &str)>::new()).expect("built in"),
+            Default::default(),
+            Default::default(),
+        );
+        let recent = Recent::new(Arc::new(wire.expect("built-in schemas fit")));
+        let mut listener = recent.listen();
+        let mut tell = |topic, key: &str, number: u8| {
+            let place = Place::new(topic, 0);
+            log.append_record(place, Some(key.as_bytes()), Some(&[number]), 0).expect("written");
+        };
+        for number in 0..8 {
+            tell(Topic::Scores, "ada", number);
+        }
+        tell(Topic::Alerts, "bob", 9);
+        let stop = Stop::default();
+        let mut reader = log.reader().expect("a reader");
+        let from = begin(&log, &mut reader).expect("ends");
+        reader.assign(&from).expect("assigned");
+        let mut number = 0;
+        for _ in 0..20 {
+            let each = &mut |record: Record<'_>| {
+                number += 1;
+                recent.hear(record, number);
+            };
+            reader.poll(Duration::ZERO, each).expect("read");
+        }
+        stop.set();
+        let of_ada: Vec<u8> =
+            recent.of_customer("ada", Topic::Scores).iter().map(|told| told.bytes[0]).collect();
+        assert_eq!(of_ada, [7, 6, 5, 4, 3], "newest first");
+        assert_eq!(recent.alerts(10, |_| true).len(), 1);
+        assert_eq!(recent.alerts(10, |told| told.customer == "ada").len(), 0);
+        assert!(listener.try_recv().is_ok());
+        assert!(recent.show(&recent.alerts(1, |_| true)[0])["unreadable"].is_string());
+        for number in 0..=CUSTOMERS_MAX as u64 {
+            let place = Place::new(Topic::Scores, 1);
+            let key = format!("c{number}");
+            let record =
+                Record { place, offset: number, timestamp_ms: 0, key: Some(key.as_bytes()), value: None };
+            recent.hear(record, 100 + number);
+        }
+        assert!(recent.customers.len() <= CUSTOMERS_MAX);
+        assert!(recent.of_customer("ada", Topic::Scores).is_empty(), "longest without a signal");
+    }
+}
