@@ -5,6 +5,7 @@ pub mod cli;
 pub mod connect;
 pub mod csv_file;
 pub mod evaluate;
+pub mod event_files;
 pub mod http;
 pub mod inbox;
 pub mod ingest;

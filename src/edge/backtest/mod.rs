@@ -1,12 +1,8 @@
 //! Backtest: event files through the whole service, in event time, with labels when they would have come.
 
-mod columns;
 mod report;
 mod service;
-mod sessions;
-mod source;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -15,18 +11,15 @@ pub use service::{Counts, Service};
 use service::{RecordPlace, Said};
 
 use crate::analysis::churn;
-use crate::config::{Legitimate, Mapping};
+use crate::config::Mapping;
 use crate::edge::csv_file::{Form, progress};
+use crate::edge::event_files::{EventFiles, Next, ReadError};
 use crate::edge::log::LogError;
 use crate::edge::shard::ShardError;
 use crate::event::{Event, TimeMs};
 use crate::measure::churn::Moments;
-use crate::measure::labels::Labels;
 use crate::measure::lists::Lists;
 use crate::measure::prequential::Prequential;
-use crate::measure::rows::{LeftOut, Mapped, verdict};
-use sessions::Sessions;
-use source::{RowFile, Source};
 
 /// Event time and events of a chunk at most. What one chunk causes is seen by the next.
 const CHUNK_MS: TimeMs = 60_000;
@@ -38,10 +31,8 @@ const PAUSE_MS: TimeMs = 3_600_000;
 /// Why a backtest ends early.
 #[derive(Debug, thiserror::Error)]
 pub enum BacktestError {
-    #[error("{}: {reason}", file.display())]
-    Read { file: PathBuf, reason: String },
-    #[error("{}: {reason}", file.display())]
-    Columns { file: PathBuf, reason: String },
+    #[error(transparent)]
+    Files(#[from] ReadError),
     #[error(transparent)]
     Service(#[from] ShardError),
 }
@@ -63,23 +54,10 @@ pub fn run(
     partitions: u32,
 ) -> Result<Outcome, BacktestError> {
     let progress = progress(files);
-    let sources: Vec<Box<dyn Source>> = match &mapping.sessions {
-        Some(clock) => vec![Box::new(Sessions::open(files, clock, &progress)?)],
-        None => {
-            let open = |(number, file): (usize, &PathBuf)| {
-                let opened = RowFile::open(file, number, mapping, form, &progress)?;
-                Ok(Box::new(opened) as Box<dyn Source>)
-            };
-            files.iter().enumerate().map(open).collect::<Result<_, BacktestError>>()?
-        }
-    };
+    let files = EventFiles::open(files, mapping, form, &progress)?;
     let began = Instant::now();
     let mut feeder = Feeder {
-        sources,
-        left_out: BTreeMap::new(),
-        labels: Labels::default(),
-        delay_ms: mapping.label.as_ref().map_or(0, |label| milliseconds(label.delay)),
-        legitimate: mapping.label.as_ref().is_none_or(|label| label.legitimate == Legitimate::Arrive),
+        files,
         prequential: Prequential::default(),
         lists: Lists::default(),
         moments: Moments::default(),
@@ -97,11 +75,7 @@ pub fn run(
 }
 
 struct Feeder {
-    sources: Vec<Box<dyn Source>>,
-    left_out: BTreeMap<LeftOut, u64>,
-    labels: Labels,
-    delay_ms: TimeMs,
-    legitimate: bool,
+    files: EventFiles,
     prequential: Prequential,
     lists: Lists,
     moments: Moments,
@@ -127,42 +101,17 @@ struct Taken {
 
 impl Feeder {
     fn all(&mut self) -> Result<(), BacktestError> {
-        while let Some((source, time_ms)) = self.earliest()? {
-            while let Some(feedback) = self.labels.due(time_ms) {
-                self.feed(&Event::Feedback(feedback))?;
+        while let Some(next) = self.files.next()? {
+            if let Next::Event(mapped) = &next
+                && let Event::Purchase(purchase) = &mapped.event
+            {
+                self.feed(&mapped.event)?;
+                self.prequential.payment(purchase, mapped.fraud);
+            } else {
+                self.feed(&next.event())?;
             }
-            let Some(mapped) = self.sources[source].pop() else { continue };
-            self.event(mapped)?;
-        }
-        while let Some(feedback) = self.labels.due(TimeMs::MAX) {
-            self.feed(&Event::Feedback(feedback))?;
         }
         self.catch_up()
-    }
-
-    /// The file whose next event is the earliest; of equal ones the first.
-    fn earliest(&mut self) -> Result<Option<(usize, TimeMs)>, BacktestError> {
-        let mut earliest: Option<(usize, TimeMs)> = None;
-        let left_out = &mut self.left_out;
-        let mut count = |reason: LeftOut| *left_out.entry(reason).or_default() += 1;
-        for (number, source) in self.sources.iter_mut().enumerate() {
-            if let Some(time_ms) = source.next_time(&mut count)?
-                && earliest.is_none_or(|(_, first_ms)| time_ms < first_ms)
-            {
-                earliest = Some((number, time_ms));
-            }
-        }
-        Ok(earliest)
-    }
-
-    fn event(&mut self, mapped: Mapped) -> Result<(), BacktestError> {
-        self.feed(&mapped.event)?;
-        let Event::Purchase(purchase) = &mapped.event else { return Ok(()) };
-        if let Some(fraud) = mapped.fraud.filter(|fraud| !purchase.refund && (*fraud || self.legitimate)) {
-            self.labels.put(verdict(purchase, fraud, self.delay_ms));
-        }
-        self.prequential.payment(purchase, mapped.fraud);
-        Ok(())
     }
 
     fn feed(&mut self, event: &Event<'_>) -> Result<(), BacktestError> {
@@ -216,10 +165,10 @@ impl Feeder {
 
     fn outcome(mut self, took: Duration) -> Outcome {
         Outcome {
-            rows: self.sources.iter().map(|source| source.rows()).sum(),
+            rows: self.files.rows(),
             events: self.events,
             seconds: took.as_secs_f64(),
-            left_out: self.left_out,
+            left_out: self.files.left_out().clone(),
             counts: self.service.as_mut().map(Service::counts).unwrap_or_default(),
             prequential: self.prequential,
             lists: self.lists,
@@ -227,8 +176,4 @@ impl Feeder {
             service: self.service,
         }
     }
-}
-
-fn milliseconds(duration: Duration) -> TimeMs {
-    TimeMs::try_from(duration.as_millis()).unwrap_or(TimeMs::MAX)
 }

@@ -9,6 +9,7 @@ use super::output;
 use super::{Exit, Failure};
 use crate::config::Mapping;
 use crate::edge::backtest::{BacktestError, run};
+use crate::edge::event_files::ReadError;
 
 /// Run event files through the whole service, at full speed in event time.
 ///
@@ -49,8 +50,8 @@ impl Args {
         }
         let outcome = run(&self.files, &mapping, &self.form.into(), self.partitions).map_err(|error| {
             let exit = match error {
-                BacktestError::Columns { .. } => Exit::Configuration,
-                BacktestError::Read { .. } | BacktestError::Service(_) => Exit::Failed,
+                BacktestError::Files(ReadError::Columns { .. }) => Exit::Configuration,
+                BacktestError::Files(ReadError::Read { .. }) | BacktestError::Service(_) => Exit::Failed,
             };
             Failure::new(exit, error.to_string())
         })?;

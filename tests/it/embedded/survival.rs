@@ -168,3 +168,36 @@ fn without_room_writers_wait_and_nothing_is_lost() {
     assert_eq!(ends(&log, alerts(0)).high, 0);
     assert!(matches!(writer.abort(), Ok(()) | Err(LogError::Abort(_))));
 }
+
+/// Events of several topics come in the order in which they were sent, however large the backlog.
+#[test]
+fn places_are_read_in_the_order_of_writing() {
+    let folder = Folder::new();
+    let log = EmbeddedLog::open(config(folder.path(), 2)).unwrap();
+    let places = [Topic::Purchases, Topic::Engagements, Topic::Feedback].map(|topic| Place::new(topic, 0));
+    let mut appender = log.appender().unwrap();
+    for number in 0..20_000_u32 {
+        // Mostly the second; the third hardly ever.
+        let place = places[if number % 5_000 == 4_999 { 2 } else { usize::from(number % 7 != 0) }];
+        appender.append(&outgoing(place, &number.to_string())).unwrap();
+        if number % 3_000 == 0 {
+            assert_eq!(appender.flush(WAIT), Ok(true));
+        }
+    }
+    assert_eq!(appender.flush(WAIT), Ok(true));
+    drop((appender, log));
+    let log = EmbeddedLog::open(config(folder.path(), 2)).unwrap();
+    let mut appender = log.appender().unwrap();
+    appender.append(&outgoing(places[0], "20000")).unwrap();
+    assert_eq!(appender.flush(WAIT), Ok(true));
+    let mut reader = log.reader().unwrap();
+    reader.assign(&places.map(|place| (place, 0))).unwrap();
+    let mut numbers: Vec<u32> = Vec::new();
+    while !places.iter().all(|place| reader.at_end(*place)) {
+        let each = &mut |record: habitue::edge::log::Record<'_>| {
+            numbers.push(std::str::from_utf8(record.value.unwrap()).unwrap().parse().unwrap());
+        };
+        reader.poll(WAIT, each).unwrap();
+    }
+    assert_eq!(numbers, (0..=20_000).collect::<Vec<_>>());
+}

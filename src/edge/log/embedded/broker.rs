@@ -24,6 +24,8 @@ pub(super) struct Broker {
     groups: [GroupState; 2],
     /// Number of the write begun last.
     writes: u64,
+    /// Place in the order of the whole log that was given last.
+    order: u64,
     /// Places that changed without a record; the next batch has their states.
     dirty: BTreeSet<Place>,
     /// Written and not on disk yet, by the number of their batch.
@@ -94,6 +96,7 @@ impl Broker {
             transactions: Vec::new(),
             groups,
             writes: 0,
+            order: store.order()?,
             dirty: BTreeSet::new(),
             unsynced: VecDeque::new(),
         })
@@ -193,7 +196,7 @@ impl Broker {
     pub fn commit(
         &mut self,
         writer: Writer,
-        records: &[Stored],
+        records: &mut [Stored],
         store: &Store,
         batch: &mut Batch,
     ) -> Result<Option<Closing>, LogError> {
@@ -235,11 +238,13 @@ impl Broker {
 
     fn write_records(
         &mut self,
-        records: &[Stored],
+        records: &mut [Stored],
         store: &Store,
         batch: &mut Batch,
     ) -> Result<(), LogError> {
         for record in records {
+            self.order += 1;
+            record.set_order(self.order);
             store.put_record(batch, record);
             let place = record.place;
             let partition = self.topics[place.topic as usize].get_mut(place.partition as usize);
@@ -256,6 +261,7 @@ impl Broker {
 
     /// Writes the states of all places that have changed, in the batch that is written next.
     pub fn write_states(&mut self, store: &Store, batch: &mut Batch) -> Result<(), LogError> {
+        store.put_order(batch, self.order);
         for place in std::mem::take(&mut self.dirty) {
             store.put_state(batch, place, &self.partition(place)?.state())?;
         }

@@ -3,7 +3,7 @@
 use fjall::UserValue;
 
 use super::broker::Broker;
-use super::record::decode;
+use super::record::{decode, order_of};
 use super::shared::Shared;
 use crate::edge::log::{LogError, Place, Record};
 
@@ -92,36 +92,43 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Reads what was planned and hands it over; returns how many records. What was deleted while it was
-    /// read is not handed over: `OutOfRange` says so.
+    /// Reads what was planned and hands it over in the order in which it was written, whatever the place; returns
+    /// how many records. What was deleted while it was read is not handed over: `OutOfRange` says so.
     pub fn read(
         &mut self,
         shared: &Shared,
         ranges: &[Range],
         each: &mut dyn FnMut(Record<'_>),
     ) -> Result<usize, LogError> {
-        let (mut records, mut bytes) = (0, 0);
-        let mut read: Vec<(usize, u64, Vec<(u64, UserValue)>)> = Vec::new();
+        let (records_max, bytes_max) = (RECORDS_MAX / ranges.len(), BYTES_MAX / ranges.len());
+        let mut read: Vec<(u64, usize, u64, UserValue)> = Vec::new();
+        // Of a place that was not read to its end, something earlier than this may not have been read.
+        let mut until = u64::MAX;
+        let mut next = Vec::with_capacity(ranges.len());
         for &(index, from, to) in ranges {
-            if records >= RECORDS_MAX || bytes >= BYTES_MAX {
-                break;
-            }
             let place = self.places[index].place;
-            let chunk = shared.store.read(place, from, to, RECORDS_MAX - records, BYTES_MAX - bytes)?;
-            records += chunk.records.len();
-            bytes += chunk.records.iter().map(|(_, value)| value.len()).sum::<usize>();
-            read.push((index, chunk.next, chunk.records));
+            let chunk = shared.store.read(place, from, to, records_max.max(1), bytes_max)?;
+            if chunk.next < to
+                && let Some((_, last)) = chunk.records.last()
+            {
+                until = until.min(order_of(last));
+            }
+            next.push((index, chunk.next, to));
+            read.extend(chunk.records.into_iter().map(|(at, value)| (order_of(&value), index, at, value)));
         }
         self.check(&shared.broker())?;
-        for (index, next, chunk) in read {
+        read.sort_unstable_by_key(|(order, ..)| *order);
+        let handed = read.partition_point(|(order, ..)| *order <= until);
+        for (index, next, to) in next {
+            let left =
+                read[handed..].iter().find(|(_, of, ..)| *of == index).map(|(_, _, offset, _)| *offset);
             let fetched = &mut self.places[index];
-            fetched.position = next;
-            let end = ranges.iter().find(|range| range.0 == index).map(|range| range.2);
-            fetched.at_end = end == Some(next);
-            for (offset, value) in chunk {
-                each(decode(fetched.place, offset, &value)?);
-            }
+            fetched.position = left.unwrap_or(next);
+            fetched.at_end = fetched.position == to;
         }
-        Ok(records)
+        for (_, index, offset, value) in &read[..handed] {
+            each(decode(self.places[*index].place, *offset, value)?);
+        }
+        Ok(handed)
     }
 }

@@ -10,6 +10,8 @@ use crate::signal::Topic;
 /// Of the layout of keys and values; another one is refused.
 pub(super) const FORMAT: u8 = 1;
 pub(super) const FORMAT_KEY: &[u8] = b"f";
+/// The place in the order of the whole log that was given last.
+pub(super) const ORDER_KEY: &[u8] = b"r";
 
 /// Of a record, in its topic's keyspace.
 pub(super) fn record_key(place: Place, offset: u64) -> [u8; 12] {

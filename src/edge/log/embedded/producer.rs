@@ -93,9 +93,10 @@ impl EmbeddedProducer {
 
     fn end(&mut self) -> Result<(), LogError> {
         self.place()?;
-        let (writer, records) = (self.writer, std::mem::take(&mut self.placed));
+        let (writer, mut records) = (self.writer, std::mem::take(&mut self.placed));
         let shared = &self.shared;
-        let number = shared.write(|broker, batch| broker.commit(writer, &records, &shared.store, batch))?;
+        let number =
+            shared.write(|broker, batch| broker.commit(writer, &mut records, &shared.store, batch))?;
         shared.sync(number)
     }
 }

@@ -1,4 +1,4 @@
-//! A record as it lies in the store: timestamp, lengths, key, value.
+//! A record as it lies in the store: place in the order of the whole log, timestamp, lengths, key, value.
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -7,8 +7,8 @@ use crate::event::TimeMs;
 
 /// Length that says "null", as distinct from empty.
 const NULL: u32 = u32::MAX;
-/// Timestamp, length of the key, length of the value; each little-endian.
-const HEAD_BYTES: usize = 8 + 4 + 4;
+/// Place in the order, timestamp, length of the key, length of the value; each little-endian.
+const HEAD_BYTES: usize = 8 + 8 + 4 + 4;
 
 /// A record with its offset, ready to be written.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ impl Stored {
         let value = record.value.as_deref();
         let length = |part: Option<&[u8]>| part.map_or(NULL, |part| part.len() as u32);
         let mut bytes = Vec::with_capacity(HEAD_BYTES + record.key.len() + value.map_or(0, <[u8]>::len));
+        bytes.extend(0_u64.to_le_bytes());
         bytes.extend(record.timestamp_ms.to_le_bytes());
         bytes.extend(length(Some(&record.key)).to_le_bytes());
         bytes.extend(length(value).to_le_bytes());
@@ -33,10 +34,22 @@ impl Stored {
         Stored { place: record.place, offset: 0, timestamp_ms: record.timestamp_ms, bytes }
     }
 
+    /// Sets its place in the order in which everything was written, whatever the topic.
+    pub fn set_order(&mut self, order: u64) {
+        if let Some(place) = self.bytes.first_chunk_mut::<8>() {
+            *place = order.to_le_bytes();
+        }
+    }
+
     /// Key and value together, in bytes.
     pub fn content_bytes(&self) -> usize {
         self.bytes.len() - HEAD_BYTES
     }
+}
+
+/// Where a stored record stands in the order of the whole log.
+pub(super) fn order_of(bytes: &[u8]) -> u64 {
+    bytes.first_chunk::<8>().map_or(0, |order| u64::from_le_bytes(*order))
 }
 
 /// A record from its stored bytes.
@@ -49,7 +62,8 @@ pub(super) fn decode(place: Place, offset: u64, bytes: &[u8]) -> Result<Record<'
 }
 
 fn read(place: Place, offset: u64, bytes: &[u8]) -> Option<Record<'_>> {
-    let (timestamp, rest) = bytes.split_first_chunk::<8>()?;
+    let (_order, rest) = bytes.split_first_chunk::<8>()?;
+    let (timestamp, rest) = rest.split_first_chunk::<8>()?;
     let (key, rest) = rest.split_first_chunk::<4>()?;
     let (value, rest) = rest.split_first_chunk::<4>()?;
     let (key, value) = (u32::from_le_bytes(*key), u32::from_le_bytes(*value));

@@ -143,6 +143,11 @@ impl Store {
         Ok(offsets)
     }
 
+    /// The place in the order of the whole log that was given last.
+    pub fn order(&self) -> Result<u64, LogError> {
+        Ok(self.meta.get(meta::ORDER_KEY).map_err(broken)?.map_or(0, |value| meta::number(&value)))
+    }
+
     /// How far something outside has come, by a name that it chose.
     pub fn cursor(&self, name: &str) -> Result<Option<u64>, LogError> {
         Ok(self.meta.get(meta::cursor_key(name)).map_err(broken)?.map(|value| meta::number(&value)))
@@ -258,6 +263,10 @@ impl Store {
 
     pub fn put_offset(&self, batch: &mut Batch, group: Group, place: Place, offset: u64) {
         batch.batch.insert(&self.meta, meta::offset_key(group, place), &offset.to_le_bytes()[..]);
+    }
+
+    pub fn put_order(&self, batch: &mut Batch, order: u64) {
+        batch.batch.insert(&self.meta, meta::ORDER_KEY, &order.to_le_bytes()[..]);
     }
 
     pub fn put_partitions(&self, batch: &mut Batch, topic: Topic, partitions: u32) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 use indicatif::ProgressBar;
 
-use super::BacktestError;
+use super::ReadError;
 use super::columns::resolve;
 use crate::config::Mapping;
 use crate::edge::csv_file::{self, Form, Reader};
@@ -19,7 +19,7 @@ pub trait Source {
     ///
     /// # Errors
     /// When a file breaks off or is not what it should be.
-    fn next_time(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<Option<TimeMs>, BacktestError>;
+    fn next_time(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<Option<TimeMs>, ReadError>;
 
     fn pop(&mut self) -> Option<Mapped>;
 
@@ -56,11 +56,11 @@ impl RowFile {
         mapping: &Mapping,
         form: &Form,
         progress: &ProgressBar,
-    ) -> Result<RowFile, BacktestError> {
+    ) -> Result<RowFile, ReadError> {
         let (reader, names) = csv_file::open(file, form, progress)
-            .map_err(|error| BacktestError::Read { file: file.into(), reason: error.to_string() })?;
-        let layout = resolve(mapping, &names)
-            .map_err(|reason| BacktestError::Columns { file: file.into(), reason })?;
+            .map_err(|error| ReadError::Read { file: file.into(), reason: error.to_string() })?;
+        let layout =
+            resolve(mapping, &names).map_err(|reason| ReadError::Columns { file: file.into(), reason })?;
         Ok(RowFile {
             file: file.into(),
             reader,
@@ -75,7 +75,7 @@ impl RowFile {
 }
 
 impl Source for RowFile {
-    fn next_time(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<Option<TimeMs>, BacktestError> {
+    fn next_time(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<Option<TimeMs>, ReadError> {
         while self.queue.is_empty() && !self.ended {
             match self.reader.read_record(&mut self.record) {
                 Ok(true) => {
@@ -108,6 +108,6 @@ impl Source for RowFile {
     }
 }
 
-fn unreadable(file: &Path, error: &csv::Error) -> BacktestError {
-    BacktestError::Read { file: file.into(), reason: error.to_string() }
+fn unreadable(file: &Path, error: &csv::Error) -> ReadError {
+    ReadError::Read { file: file.into(), reason: error.to_string() }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 
 use super::source::Source;
-use super::{BacktestError, milliseconds};
+use super::{ReadError, milliseconds};
 use crate::config;
 use crate::edge::session_file::SessionFile;
 use crate::event::{Engagement, EngagementKind, Event, TimeMs};
@@ -36,13 +36,13 @@ impl Sessions {
         files: &[PathBuf],
         clock: &config::Sessions,
         progress: &ProgressBar,
-    ) -> Result<Sessions, BacktestError> {
+    ) -> Result<Sessions, ReadError> {
         let open = |file: &PathBuf| {
             let opened = SessionFile::open(file, progress).map_err(|error| unreadable(file, &error))?;
             Ok((file.clone(), opened))
         };
         Ok(Sessions {
-            files: files.iter().map(open).collect::<Result<_, BacktestError>>()?,
+            files: files.iter().map(open).collect::<Result<_, ReadError>>()?,
             view_gap_ms: milliseconds(clock.view_gap),
             session_gap_ms: milliseconds(clock.session_gap),
             begin_ms: clock.begin,
@@ -52,7 +52,7 @@ impl Sessions {
     }
 
     /// Makes the views of one line ready, or leaves a file that has no more.
-    fn line(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<(), BacktestError> {
+    fn line(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<(), ReadError> {
         let Some((file, opened)) = self.files.first_mut() else { return Ok(()) };
         let Some(items) = opened.next_line().map_err(|error| unreadable(file, &error))? else {
             self.files.remove(0);
@@ -75,7 +75,7 @@ impl Sessions {
 }
 
 impl Source for Sessions {
-    fn next_time(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<Option<TimeMs>, BacktestError> {
+    fn next_time(&mut self, left_out: &mut dyn FnMut(LeftOut)) -> Result<Option<TimeMs>, ReadError> {
         loop {
             let first = self.ready.first_key_value().map(|((time_ms, ..), _)| *time_ms);
             if self.files.is_empty() || first.is_some_and(|time_ms| time_ms <= self.begin_ms) {
@@ -103,6 +103,6 @@ fn view(line: u64, place: usize, item: &str, time_ms: TimeMs) -> Engagement<'sta
     }
 }
 
-fn unreadable(file: &Path, error: &io::Error) -> BacktestError {
-    BacktestError::Read { file: file.into(), reason: error.to_string() }
+fn unreadable(file: &Path, error: &io::Error) -> ReadError {
+    ReadError::Read { file: file.into(), reason: error.to_string() }
 }
