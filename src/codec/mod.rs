@@ -7,6 +7,7 @@
 mod cursor;
 mod decoder;
 mod encode;
+mod event_json;
 mod fields;
 pub mod internal;
 mod json;
@@ -19,6 +20,7 @@ mod show;
 
 pub use decoder::Decoder;
 pub use encode::{encode_event, encode_signal, signal_schema_id};
+pub use event_json::event_json;
 pub use internal::{
     RecordError, decode_control, decode_fact, decode_journal, decode_model, encode_control, encode_fact,
     encode_journal, encode_model,

@@ -19,7 +19,11 @@ const DAY_MS: TimeMs = 86_400_000;
 
 /// Share it in an `Arc`.
 #[derive(Debug, Default)]
-pub struct Inbox(Mutex<BTreeMap<u32, Vec<Question>>>);
+pub struct Inbox {
+    questions: Mutex<BTreeMap<u32, Vec<Question>>>,
+    /// What each partition here takes nothing below any more.
+    watermarks: Mutex<BTreeMap<u32, TimeMs>>,
+}
 
 #[derive(Debug)]
 struct Question {
@@ -59,8 +63,22 @@ impl Inbox {
         self.lock().contains_key(&partition)
     }
 
+    /// A partition's watermark as it is now.
+    pub fn passed(&self, partition: &Partition) {
+        if partition.watermark().newest_ms().is_some() {
+            let mut watermarks = self.watermarks.lock().unwrap_or_else(PoisonError::into_inner);
+            watermarks.insert(partition.number(), partition.watermark().mark_ms());
+        }
+    }
+
+    /// The largest watermark of the partitions that were here; None while none has seen an event.
+    pub fn watermark_ms(&self) -> Option<TimeMs> {
+        let watermarks = self.watermarks.lock().unwrap_or_else(PoisonError::into_inner);
+        watermarks.values().max().copied()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Vec<Question>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -17,5 +17,6 @@ pub mod recent;
 pub mod service;
 pub mod session_file;
 pub mod shard;
+pub mod tap;
 pub mod topics;
 pub mod version;

@@ -4,6 +4,7 @@
 mod admin;
 pub mod config;
 mod consumer;
+mod cursor;
 mod ends;
 mod error;
 mod names;
@@ -81,6 +82,10 @@ impl Log for KafkaLog {
 
     fn appender(&self) -> Result<KafkaAppender, LogError> {
         KafkaAppender::new(self.shared.clone())
+    }
+
+    fn cursor(&self, name: &str) -> Result<Option<u64>, LogError> {
+        cursor::read(&self.shared, name)
     }
 
     fn partitions(&self, topic: Topic) -> Result<Option<u32>, LogError> {

@@ -14,7 +14,7 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
 use super::error::{self, Call};
-use super::{Shared, forward_log};
+use super::{Shared, cursor, forward_log};
 use crate::edge::log::{Appender, Group, LogError, Outgoing, Place, Producer};
 use crate::signal::Topic;
 
@@ -258,5 +258,14 @@ impl Appender for KafkaAppender {
             Some(error) => Err(error),
             None => Ok(drained),
         }
+    }
+
+    /// The position is committed after the records are: a kill between the two leaves it behind by one flush.
+    fn flush_with_cursor(&mut self, wait: Duration, name: &str, position: u64) -> Result<bool, LogError> {
+        let flushed = self.flush(wait)?;
+        if flushed {
+            cursor::write(&self.shared, name, position)?;
+        }
+        Ok(flushed)
     }
 }

@@ -132,6 +132,9 @@ pub trait Log: Clone + Send + Sync + 'static {
     fn producer(&self, transactional_id: &str) -> Result<Self::Producer, LogError>;
     /// Writes outside transactions: the fast lane, ticks, control.
     fn appender(&self) -> Result<Self::Appender, LogError>;
+    /// How far something outside has come, by a name that it chose; as stored by
+    /// [`Appender::flush_with_cursor`]. None for an unknown name.
+    fn cursor(&self, name: &str) -> Result<Option<u64>, LogError>;
     /// Number of partitions of a topic; None where it does not exist.
     fn partitions(&self, topic: Topic) -> Result<Option<u32>, LogError>;
     /// Largest record the topic takes, in bytes.
@@ -212,4 +215,7 @@ pub trait Appender: Send {
     fn append(&mut self, record: &Outgoing) -> Result<(), LogError>;
     /// Waits up to `wait` until all that was appended is durable; true when so. Zero only sends.
     fn flush(&mut self, wait: Duration) -> Result<bool, LogError>;
+    /// As a flush, and stores how far something outside has come: never without the records before it. Where it
+    /// is false, neither is known to be stored.
+    fn flush_with_cursor(&mut self, wait: Duration, name: &str, position: u64) -> Result<bool, LogError>;
 }

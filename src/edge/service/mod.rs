@@ -41,6 +41,7 @@ use crate::edge::shard::shared::{Shared, SharedReader};
 use crate::edge::shard::store::ObjectSnapshots;
 use crate::edge::shard::threads::{Stop, run as run_shard};
 use crate::edge::shard::{Clock, Environment, ShardError, Stage};
+use crate::edge::tap;
 use crate::edge::version::Version;
 use crate::event::TimeMs;
 use crate::signal::Topic;
@@ -349,6 +350,15 @@ impl Service {
             log: if config.has_embedded_log() { "embedded" } else { "kafka" },
             ingest,
             events: Intake::new(Arc::clone(wire), partitions, record_bytes_max),
+            cursor: Arc::new({
+                let log = environment.log.clone();
+                move |name: &str| log.cursor(name)
+            }),
+            tap: Box::new({
+                let (log, wire, stop) =
+                    (environment.log.clone(), Arc::clone(wire), self.servants_stop.clone());
+                move |wanted| tap::open(log.clone(), Arc::clone(&wire), wanted, stop.clone())
+            }),
             recent,
             inbox: Arc::clone(&observed.inbox),
             shared: Arc::clone(shared),

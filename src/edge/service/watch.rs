@@ -117,6 +117,7 @@ impl Shows for CustomerState {
     }
 
     fn answer(&self, observed: &Observed) {
+        observed.inbox.passed(&self.partition);
         if observed.inbox.is_asked(self.partition.number())
             && let Some(shared) = observed.shared.get()
         {

@@ -49,6 +49,12 @@ pub struct Taken {
     results: Vec<ItemResult>,
 }
 
+impl Taken {
+    pub fn new(accepted: usize, results: Vec<ItemResult>) -> Taken {
+        Taken { accepted, rejected: results.len() - accepted, results }
+    }
+}
+
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(borrow, rename = "type")]
@@ -62,7 +68,7 @@ impl Intake {
     }
 
     /// Reads each event; those that can be read become records, in their order.
-    fn read(&self, events: &[&RawValue], all: Option<Input>) -> (Vec<Outgoing>, Vec<ItemResult>) {
+    pub fn read(&self, events: &[&RawValue], all: Option<Input>) -> (Vec<Outgoing>, Vec<ItemResult>) {
         let mut decoders = self.decoders.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut records, mut results) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
         for event in events {
@@ -159,16 +165,16 @@ async fn take(state: &State<Late>, events: &[&RawValue], all: Option<Input>) -> 
     let (records, results) = api.events.read(events, all);
     let accepted = records.len();
     if accepted > 0 {
-        api.ingest.append(records).await?;
+        api.ingest.append(records, None).await?;
     }
-    let taken = Taken { accepted, rejected: results.len() - accepted, results };
+    let taken = Taken::new(accepted, results);
     let status =
         if accepted == 0 && !taken.results.is_empty() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     Ok((status, Json(taken)).into_response())
 }
 
 /// One event, a list of them, or an object with the list as `events`.
-fn split(body: &[u8]) -> Result<Vec<&RawValue>, Refusal> {
+pub fn split(body: &[u8]) -> Result<Vec<&RawValue>, Refusal> {
     #[derive(Deserialize)]
     struct Wrapped<'a> {
         #[serde(borrow)]
@@ -193,6 +199,7 @@ impl From<IngestError> for Refusal {
     fn from(error: IngestError) -> Refusal {
         let status = match error {
             IngestError::Full => StatusCode::TOO_MANY_REQUESTS,
+            IngestError::Elsewhere { .. } => return Refusal::new(StatusCode::CONFLICT, error.to_string()),
             IngestError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Refusal::later(status, error.to_string())

@@ -5,6 +5,8 @@
 
 mod customers;
 mod events;
+mod loads;
+mod records;
 mod signals;
 mod status;
 
@@ -16,14 +18,17 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::Health;
 use crate::edge::inbox::Inbox;
 use crate::edge::ingest::Ingest;
+use crate::edge::log::LogError;
 use crate::edge::recent::Recent;
 use crate::edge::shard::shared::Shared;
 use crate::edge::shard::store::ObjectSnapshots;
+use crate::edge::tap::Wanted;
 
 /// Bytes of a request at most.
 const BODY_BYTES_MAX: usize = 8 << 20;
@@ -34,6 +39,10 @@ pub struct Api {
     pub log: &'static str,
     pub ingest: Ingest,
     pub events: Intake,
+    /// Positions of loads, asked of the log; may block.
+    pub cursor: Arc<dyn Fn(&str) -> Result<Option<u64>, LogError> + Send + Sync>,
+    /// Reads a topic on a thread of its own.
+    pub tap: Box<dyn Fn(Wanted) -> mpsc::Receiver<Value> + Send + Sync>,
     pub recent: Arc<Recent>,
     pub inbox: Arc<Inbox>,
     pub shared: Arc<Shared>,
@@ -53,6 +62,8 @@ pub fn routes() -> Vec<(&'static str, MethodRouter<Late>)> {
     vec![
         ("/api/v1/events", post(events::events)),
         ("/api/v1/feedback", post(events::feedback)),
+        ("/api/v1/loads/{name}", get(loads::position).post(loads::part)),
+        ("/api/v1/records/{topic}", get(records::records)),
         ("/api/v1/customers/{id}", get(customers::customer)),
         ("/api/v1/customers/{id}/recommendations", get(customers::recommendations)),
         ("/api/v1/items/{id}/similar", get(customers::similar)),

@@ -146,15 +146,6 @@ impl EmbeddedLog {
     pub fn run_retention(&self, now_ms: TimeMs) -> Result<(), LogError> {
         self.shared.retain(now_ms)
     }
-
-    /// How far something outside has come, as stored with what it appended
-    /// ([`EmbeddedAppender::flush_with_cursor`]); None for an unknown name.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub fn cursor(&self, name: &str) -> Result<Option<u64>, LogError> {
-        self.shared.store.cursor(name)
-    }
 }
 
 impl Log for EmbeddedLog {
@@ -179,6 +170,10 @@ impl Log for EmbeddedLog {
 
     fn appender(&self) -> Result<EmbeddedAppender, LogError> {
         Ok(EmbeddedAppender::new(Arc::clone(&self.shared)))
+    }
+
+    fn cursor(&self, name: &str) -> Result<Option<u64>, LogError> {
+        self.shared.store.cursor(name)
     }
 
     fn partitions(&self, topic: Topic) -> Result<Option<u32>, LogError> {

@@ -197,14 +197,6 @@ impl EmbeddedAppender {
         EmbeddedAppender { shared, queue: Queue::default(), unsynced: None }
     }
 
-    /// As [`Appender::flush`], and stores in the same batch how far something outside has come.
-    ///
-    /// # Errors
-    /// Those of a flush.
-    pub fn flush_with_cursor(&mut self, wait: Duration, name: &str, position: u64) -> Result<bool, LogError> {
-        self.write(wait, Some((name, position)))
-    }
-
     fn write(&mut self, wait: Duration, cursor: Option<(&str, u64)>) -> Result<bool, LogError> {
         self.shared.alive()?;
         if !self.queue.records.is_empty() || cursor.is_some() {
@@ -239,5 +231,10 @@ impl Appender for EmbeddedAppender {
 
     fn flush(&mut self, wait: Duration) -> Result<bool, LogError> {
         self.write(wait, None)
+    }
+
+    /// In the same batch as the records.
+    fn flush_with_cursor(&mut self, wait: Duration, name: &str, position: u64) -> Result<bool, LogError> {
+        self.write(wait, Some((name, position)))
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Broker {
     /// Producer number is index + 1.
     transactions: Vec<Transactional>,
     producers: BTreeMap<String, u32>,
+    pub cursors: BTreeMap<String, u64>,
     /// Ends of transactions that are decided and not yet written everywhere.
     marks: Vec<Mark>,
     groups: [GroupState; 2],
@@ -96,6 +97,7 @@ impl Broker {
             topics,
             transactions: Vec::new(),
             producers: BTreeMap::new(),
+            cursors: BTreeMap::new(),
             marks: Vec::new(),
             groups,
             retained_ms: now_ms,

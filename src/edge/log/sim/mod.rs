@@ -167,6 +167,10 @@ impl Log for SimLog {
         Ok(SimAppender::new(self.broker.clone()))
     }
 
+    fn cursor(&self, name: &str) -> Result<Option<u64>, LogError> {
+        Ok(lock(&self.broker).cursors.get(name).copied())
+    }
+
     fn partitions(&self, topic: Topic) -> Result<Option<u32>, LogError> {
         Ok(lock(&self.broker).topic_config(topic).map(|config| config.partitions))
     }

@@ -285,6 +285,14 @@ impl Appender for SimAppender {
         }
         self.refused.take().map_or(Ok(self.in_flight.is_empty()), Err)
     }
+
+    fn flush_with_cursor(&mut self, wait: Duration, name: &str, position: u64) -> Result<bool, LogError> {
+        let flushed = self.flush(wait)?;
+        if flushed {
+            lock(&self.broker).cursors.insert(name.to_owned(), position);
+        }
+        Ok(flushed)
+    }
 }
 
 fn append(broker: &mut Broker, record: &Outgoing) -> Result<u64, LogError> {

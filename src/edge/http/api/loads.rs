@@ -1,0 +1,74 @@
+//! Files sent from beginning to end, each part with how far it comes, so that a sender goes on where it stopped.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::events::{self, Taken};
+use super::{Api, Late, Refusal, started};
+use crate::edge::ingest::Load;
+use crate::event::TimeMs;
+
+/// Records that may wait for the service: with more, a sender is told to slow down.
+const LAG_MAX: u64 = 50_000;
+
+#[derive(Debug, Serialize)]
+pub struct LoadAnswer {
+    name: String,
+    /// Events taken so far; 0 for a new load.
+    position: u64,
+    /// The largest event time below which a partition takes nothing any more; null while none has seen an event.
+    watermark_ms: Option<TimeMs>,
+}
+
+pub async fn position(state: State<Late>, Path(name): Path<String>) -> Result<Json<LoadAnswer>, Refusal> {
+    let api = started(&state)?;
+    let position = api.position(&name).await?;
+    Ok(Json(LoadAnswer { name, position, watermark_ms: api.inbox.watermark_ms() }))
+}
+
+#[derive(Debug, Deserialize)]
+pub struct From {
+    /// The position that the sender thinks the load is at.
+    from: u64,
+}
+
+/// Takes the events after `from`, all of one request or none.
+pub async fn part(
+    state: State<Late>,
+    Path(name): Path<String>,
+    Query(From { from }): Query<From>,
+    body: Bytes,
+) -> Result<Json<Taken>, Refusal> {
+    let api = started(&state)?;
+    let lag = api.lag();
+    if lag > LAG_MAX {
+        let words = format!("{lag} records wait to be applied");
+        return Err(Refusal::later(StatusCode::TOO_MANY_REQUESTS, words));
+    }
+    let parts = events::split(&body)?;
+    let (records, results) = api.events.read(&parts, None);
+    let load = Load { name, from, to: from + parts.len() as u64 };
+    let accepted = records.len();
+    api.ingest.append(records, Some(load)).await?;
+    Ok(Json(Taken::new(accepted, results)))
+}
+
+impl Api {
+    async fn position(&self, name: &str) -> Result<u64, Refusal> {
+        let (cursor, name) = (self.cursor.clone(), name.to_owned());
+        let asked = tokio::task::spawn_blocking(move || cursor(&name)).await;
+        match asked {
+            Ok(Ok(position)) => Ok(position.unwrap_or(0)),
+            Ok(Err(error)) => Err(Refusal::later(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+            Err(error) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+        }
+    }
+
+    /// Records of inputs that wait, as of the last second.
+    fn lag(&self) -> u64 {
+        self.health.partitions().iter().map(|(_, _, _, lag, _)| *lag).sum()
+    }
+}
