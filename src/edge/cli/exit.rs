@@ -30,7 +30,7 @@ Exit codes:
   2  the command line is wrong
   3  the configuration is refused, or a secret is missing
   4  a guard refuses: what is in Kafka does not fit (docs/errors.md)
-  5  the broker cannot be reached, or does not let us in";
+  5  the broker, or the service that is asked, cannot be reached or does not let us in";
 
 /// A command that did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,7 +22,7 @@ impl ConfigFile {
 }
 
 /// How CSV files are written down.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct CsvForm {
     /// Names of the columns, where the files have no header.
     #[arg(long, value_delimiter = ',', value_name = "A,B,C")]

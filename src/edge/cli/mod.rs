@@ -1,5 +1,6 @@
 //! The command line. A command is one file with an `Args` that runs, and one line in `commands!`.
 
+mod client;
 mod exit;
 mod input;
 mod output;
@@ -32,12 +33,19 @@ macro_rules! commands {
 
 commands! {
     Run = run;
-    Snapshots = snapshots;
+    Load = load;
+    Send = send;
+    Status = status;
+    Explain = explain;
+    Tap = tap;
+    DeadLetters = dead_letters;
     Backtest = backtest;
     Evaluate = evaluate;
     Topics = topics;
     Validate = validate;
     Verify = verify;
+    Snapshots = snapshots;
+    Completions = completions;
     Version = version;
 }
 

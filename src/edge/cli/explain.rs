@@ -1,0 +1,81 @@
+//! `habitue explain`.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+use super::client::{Client, encoded};
+use super::{Failure, Format, output};
+
+/// Show what is known of a customer, what each analysis says, and why.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  habitue explain ada\n  habitue explain ada --format json | jq .scores")]
+pub struct Args {
+    /// The customer's id.
+    customer: String,
+    /// How the result is written.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    #[command(flatten)]
+    client: Client,
+}
+
+impl Args {
+    pub fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let path = format!("/api/v1/customers/{}", encoded(&self.customer));
+        let found = self.client.get(&path)?.success()?;
+        if self.format == Format::Json {
+            return Ok(output::json(out, &found)?);
+        }
+        people(out, &found)?;
+        Ok(())
+    }
+}
+
+fn people(out: &mut dyn Write, found: &Value) -> std::io::Result<()> {
+    let (profile, orders) = (&found["profile"], &found["orders"]);
+    let currency = profile["currency"].as_str().unwrap_or("");
+    let money = |minor: &Value| format!("{:.2} {currency}", minor.as_f64().unwrap_or(0.0) / 100.0);
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    writeln!(out, "{} (partition {})", text(&found["customer"]), found["partition"])?;
+    writeln!(
+        out,
+        "  {} purchases for {}, {} refunds, {} engagements, {} verdicts of which {} fraud",
+        profile["purchases"],
+        money(&profile["amount_minor"]),
+        profile["refunds"],
+        profile["engagements"],
+        profile["verdicts"],
+        profile["frauds"]
+    )?;
+    if let (Some(gap), Some(silence)) = (orders["mean_gap_days"].as_f64(), orders["silence_days"].as_i64()) {
+        writeln!(out, "  orders about every {gap:.0} days, silent for {silence}")?;
+    }
+    if !orders["usual_minor"].is_null() {
+        writeln!(out, "  usually pays {}", money(&orders["usual_minor"]))?;
+    }
+    let list = |name: &str| found[name].as_array().cloned().unwrap_or_default();
+    for score in list("scores") {
+        let value = score["value"].as_f64().unwrap_or(0.0);
+        writeln!(out, "{}: {value:.3} ({})", text(&score["analysis"]), text(&score["band"]))?;
+        reasons(out, &score)?;
+    }
+    for alert in list("alerts") {
+        writeln!(out, "alert on {}: risk {}", text(&alert["event_id"]), alert["risk"])?;
+        reasons(out, &alert)?;
+    }
+    if list("scores").is_empty() && list("alerts").is_empty() {
+        writeln!(out, "nothing was said of this customer lately")?;
+    }
+    for item in list("recommendations") {
+        writeln!(out, "may want {}: {}", text(&item["item"]), text(&item["reason"]))?;
+    }
+    Ok(())
+}
+
+fn reasons(out: &mut dyn Write, signal: &Value) -> std::io::Result<()> {
+    for reason in signal["reasons"].as_array().into_iter().flatten() {
+        writeln!(out, "  because {}", reason["text"].as_str().unwrap_or(""))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! `habitue load`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use serde_json::json;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::client::{Client, encoded};
+use super::input::CsvForm;
+use super::output;
+use super::{Exit, Failure};
+use crate::codec::event_json;
+use crate::config::Mapping;
+use crate::edge::csv_file::progress;
+use crate::edge::event_files::{EventFiles, Next, ReadError};
+use crate::event::TimeMs;
+
+/// Send the history in event files to a running service, in the order of time.
+///
+/// The same files and the same mapping as for `habitue backtest`. A service that has no history is blind to churn for
+/// its whole horizon, and knows nobody's habits. A load that broke off goes on where it stopped when it is started
+/// again: the service keeps its position with the events. Loads are for a service that has not seen later events: of a
+/// file that begins before its watermark everything would come too late, and it is refused.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    habitue load online_retail_II.csv.gz --mapping docs/mappings/online_retail.toml\n  \
+    habitue load june.csv july.csv --mapping mapping.toml --url http://shop:9464 --json")]
+pub struct Args {
+    /// The event files: CSV, plain, .gz or .zst, each in order of time; several are merged.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// What the columns mean, see docs/mappings.
+    #[arg(long, value_name = "MAPPING.toml")]
+    mapping: PathBuf,
+    /// What the service calls the load; by default made of the files' names and sizes and of the mapping.
+    #[arg(long)]
+    name: Option<String>,
+    /// Events of one request.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    batch: u32,
+    /// Give up when the service has not answered for so many seconds.
+    #[arg(long, default_value_t = 120)]
+    patience_seconds: u64,
+    /// Write one JSON document to standard output and nothing else.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    form: CsvForm,
+    #[command(flatten)]
+    client: Client,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+struct Sent {
+    /// Events that the service had already.
+    skipped: u64,
+    accepted: u64,
+    /// With the first reason.
+    rejected: u64,
+    reason: Option<String>,
+}
+
+impl Args {
+    pub fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let mapping = Mapping::read(&self.mapping)?;
+        let bar = progress(&self.files);
+        let mut files = EventFiles::open(&self.files, &mapping, &self.form.clone().into(), &bar)?;
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => self.default_name()?,
+        };
+        let mut load = Load { args: &self, path: format!("/api/v1/loads/{}", encoded(&name)), position: 0 };
+        let began = Instant::now();
+        let sent = load.all(&mut files, &bar)?;
+        bar.finish_and_clear();
+        let left_out: Vec<(&str, u64)> =
+            files.left_out().iter().map(|(reason, count)| (reason.name(), *count)).collect();
+        if self.json {
+            let left_out: serde_json::Map<_, _> =
+                left_out.into_iter().map(|(reason, count)| (reason.to_owned(), json!(count))).collect();
+            let document = json!({
+                "name": name, "rows": files.rows(), "skipped": sent.skipped, "accepted": sent.accepted,
+                "rejected": sent.rejected, "left_out": left_out, "seconds": began.elapsed().as_secs_f64(),
+            });
+            return Ok(output::json(out, &document)?);
+        }
+        writeln!(
+            out,
+            "{name}: {} events taken, {} had been taken before, {} refused; {} rows read in {:.1} s",
+            sent.accepted,
+            sent.skipped,
+            sent.rejected,
+            files.rows(),
+            began.elapsed().as_secs_f64()
+        )?;
+        if let Some(reason) = sent.reason {
+            writeln!(out, "first refusal: {reason}")?;
+        }
+        for (reason, count) in left_out {
+            writeln!(out, "left out, {reason}: {count} rows")?;
+        }
+        Ok(())
+    }
+
+    fn default_name(&self) -> Result<String, Failure> {
+        let mut text = std::fs::read_to_string(&self.mapping)?;
+        for file in &self.files {
+            let bytes = std::fs::metadata(file)?.len();
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            text.push_str(&format!("\n{name} {bytes}"));
+        }
+        let first = self.files[0].file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let plain: String = first.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
+        Ok(format!("{plain}-{:016x}", xxh3_64(text.as_bytes())))
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Failure {
+        let exit = match error {
+            ReadError::Columns { .. } => Exit::Configuration,
+            ReadError::Read { .. } => Exit::Failed,
+        };
+        Failure::new(exit, error.to_string())
+    }
+}
+
+struct Load<'a> {
+    args: &'a Args,
+    path: String,
+    /// Events that the service has.
+    position: u64,
+}
+
+impl Load<'_> {
+    fn all(&mut self, files: &mut EventFiles, bar: &ProgressBar) -> Result<Sent, Failure> {
+        let (position, watermark_ms) = self.ask()?;
+        self.position = position;
+        let mut sent = Sent { skipped: position, ..Sent::default() };
+        for skipped in 0..position {
+            if files.next()?.is_none() {
+                let message = format!("the service has {position} events of this load, the files have {skipped}");
+                return Err(Failure::new(Exit::Guard, message));
+            }
+        }
+        let mut batch = Vec::with_capacity(self.args.batch as usize);
+        let mut is_first = position == 0;
+        while let Some(next) = files.next()? {
+            if std::mem::take(&mut is_first) {
+                check_watermark(&next, watermark_ms)?;
+            }
+            batch.push(event_json(&next.event()).to_string());
+            if batch.len() == self.args.batch as usize {
+                self.send(&mut batch, &mut sent, bar)?;
+            }
+        }
+        if !batch.is_empty() {
+            self.send(&mut batch, &mut sent, bar)?;
+        }
+        Ok(sent)
+    }
+
+    /// The position and the watermark, as the service has them.
+    fn ask(&self) -> Result<(u64, Option<TimeMs>), Failure> {
+        let body = self.patiently(|| self.args.client.get(&self.path))?;
+        let position = body["position"].as_u64();
+        let position = position.ok_or_else(|| Failure::new(Exit::Failed, "the service tells no position"))?;
+        Ok((position, body["watermark_ms"].as_i64()))
+    }
+
+    fn send(&mut self, batch: &mut Vec<String>, sent: &mut Sent, bar: &ProgressBar) -> Result<(), Failure> {
+        let body = format!("[{}]", batch.join(","));
+        let to = self.position + batch.len() as u64;
+        let path = format!("{}?from={}", self.path, self.position);
+        let mut position = self.position;
+        let mut lost = false;
+        let taken = self.patiently(|| {
+            if lost {
+                // Whether the part was taken before the connection broke is asked, not guessed.
+                position = self.ask()?.0;
+                if position == to {
+                    return self.args.client.get(&self.path);
+                }
+            }
+            let answer = self.args.client.post(&path, &body);
+            lost = answer.as_ref().map_or(true, |answer| answer.status == 409 || answer.is_for_later());
+            answer
+        })?;
+        if position != to && position != self.position {
+            let message = format!("the service is at event {position} of this load, not at {}", self.position);
+            return Err(Failure::new(Exit::Guard, message));
+        }
+        self.position = to;
+        let rejected = taken["rejected"].as_u64().unwrap_or(0);
+        sent.accepted += batch.len() as u64 - rejected;
+        sent.rejected += rejected;
+        if sent.reason.is_none() && rejected > 0 {
+            let reasons = taken["results"].as_array().into_iter().flatten();
+            sent.reason = reasons.filter_map(|item| item["reason"].as_str()).next().map(str::to_owned);
+        }
+        batch.clear();
+        bar.set_message(format!("{} events", self.position));
+        Ok(())
+    }
+
+    /// Asks again while the service is away, starting, or behind.
+    fn patiently(
+        &self,
+        mut ask: impl FnMut() -> Result<super::client::Answer, Failure>,
+    ) -> Result<serde_json::Value, Failure> {
+        let mut heard = Instant::now();
+        loop {
+            let failure = match ask() {
+                Ok(answer) if answer.is_for_later() || answer.status == 409 => {
+                    if answer.status == 429 {
+                        // It lives, and has enough to do.
+                        heard = Instant::now();
+                    }
+                    Failure::new(Exit::Failed, answer.error())
+                }
+                Ok(answer) => return answer.success(),
+                Err(failure) if failure.exit == Exit::Broker => failure,
+                Err(failure) => return Err(failure),
+            };
+            if heard.elapsed() > Duration::from_secs(self.args.patience_seconds) {
+                return Err(failure);
+            }
+            sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+fn check_watermark(first: &Next, watermark_ms: Option<TimeMs>) -> Result<(), Failure> {
+    let first_ms = first.clone().event().time_ms();
+    let Some(watermark_ms) = watermark_ms.filter(|watermark_ms| first_ms < *watermark_ms) else { return Ok(()) };
+    let days = (watermark_ms - first_ms) as f64 / 86_400_000.0;
+    let message = format!(
+        "the first event (time_ms {first_ms}) lies {days:.1} days below the service's watermark ({watermark_ms}): it \
+         has seen later events, and everything older is refused as late. Load history before live events come, or \
+         into a service with an empty log"
+    );
+    Err(Failure::new(Exit::Guard, message))
+}
