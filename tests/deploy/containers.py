@@ -110,7 +110,7 @@ def secrets(checks, root, compose, config):
         text = json.dumps({key: service.get(key) for key in ("environment", "command")})
         for asked in re.findall(r"/run/secrets/([\w-]+)", text):
             checks.that(f"compose: {name} is given the secret {asked}", asked in given)
-    token = config["service"]["http_token"]["file"].removeprefix("/run/secrets/")
+    token = config["service"].get("http_token", {}).get("file", "").removeprefix("/run/secrets/")
     for name in ("habitue", "topics", "prometheus"):
         checks.that(f"compose: {name} is given the bearer token", token in compose["services"][name]["secrets"])
     scrape = (root / "deploy" / "prometheus" / "prometheus.yml").read_text()

@@ -40,7 +40,9 @@ def provisioned(checks, root, folder):
     compose = yaml.safe_load((root / "docker-compose.yml").read_text())["services"]
     mounted = dict(mount.split(":")[1::-1] for mount in compose["grafana"]["volumes"])
     checks.that("Grafana finds the dashboards where compose mounts them", mounted.get(provider["options"]["path"]) == "./deploy/grafana/dashboards", mounted)
-    checks.that("Grafana finds its provisioning where compose mounts it", mounted.get("/etc/grafana/provisioning") == "./deploy/grafana/provisioning", mounted)
+    for kind in ("datasources", "dashboards"):
+        fits = mounted.get(f"/etc/grafana/provisioning/{kind}") == f"./deploy/grafana/provisioning/{kind}"
+        checks.that(f"Grafana finds its {kind} where compose mounts them", fits, mounted)
     home = compose["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     checks.that("Grafana's first page is a dashboard of ours", (folder / "dashboards" / home.rpartition("/")[2]).is_file() and home.startswith(provider["options"]["path"]))
     host = re.match(r"http://(\w+):9090$", source["url"])
