@@ -18,6 +18,7 @@ import tempfile
 import containers
 import dashboards
 import rules
+import selftest
 from names import Names
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -28,6 +29,7 @@ def main():
     parser.add_argument("--binary", default=str(ROOT / "target" / "release" / "habitue"))
     args = parser.parse_args()
     checks = Checks()
+    selftest.check(checks)
     containers.check(checks, ROOT)
     binary(checks, args.binary)
     names = Names(ROOT)

@@ -39,12 +39,14 @@ def provisioned(checks, root, folder):
     provider = yaml.safe_load((folder / "provisioning" / "dashboards" / "habitue.yml").read_text())["providers"][0]
     compose = yaml.safe_load((root / "docker-compose.yml").read_text())["services"]
     mounted = dict(mount.split(":")[1::-1] for mount in compose["grafana"]["volumes"])
-    checks.that("Grafana finds the dashboards where compose mounts them", mounted.get(provider["options"]["path"]) == "./deploy/grafana/dashboards", mounted)
+    at = provider["options"]["path"]
+    checks.that("Grafana finds the dashboards where compose mounts them", mounted.get(at) == "./deploy/grafana/dashboards", mounted)
     for kind in ("datasources", "dashboards"):
         fits = mounted.get(f"/etc/grafana/provisioning/{kind}") == f"./deploy/grafana/provisioning/{kind}"
         checks.that(f"Grafana finds its {kind} where compose mounts them", fits, mounted)
     home = compose["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
-    checks.that("Grafana's first page is a dashboard of ours", (folder / "dashboards" / home.rpartition("/")[2]).is_file() and home.startswith(provider["options"]["path"]))
+    name = home.removeprefix(f"{at}/")
+    checks.that("Grafana's first page is a dashboard of ours", (folder / "dashboards" / name).is_file() and name != home, home)
     host = re.match(r"http://(\w+):9090$", source["url"])
     checks.that("Grafana asks the Prometheus of compose", host and host.group(1) in compose, source)
     scrape = yaml.safe_load((root / "deploy" / "prometheus" / "prometheus.yml").read_text())["global"]["scrape_interval"]

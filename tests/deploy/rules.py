@@ -81,7 +81,8 @@ def series_of(text, recordings):
     """The scraped series that an expression rests on, through what is recorded."""
     found = {name for kind, name in promql.tokens(text) if kind == "name" and (name == "up" or "_" in name or ":" in name)}
     recorded = found & set(recordings)
-    return {name for name in found - recorded if name not in promql.FUNCTIONS}.union(*(series_of(recordings[name], recordings) for name in recorded))
+    through = [series_of(recordings[name], recordings) for name in recorded]
+    return (found - recorded - promql.FUNCTIONS).union(*through)
 
 
 def token_file(root):
