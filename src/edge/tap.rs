@@ -1,5 +1,6 @@
 //! Records of a topic as JSON, for people who look.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ pub struct Wanted {
     pub from: From,
     /// Goes on after what is there at the beginning.
     pub follow: bool,
+    /// Key and value as they lie there, in hexadecimal, instead of decoded.
+    pub raw: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub enum From {
 
 /// Reads on a thread of its own, which ends with the receiver, with `stop`, or at the end where nothing is
 /// followed. What goes wrong is the last thing received.
-pub fn open<L: Log>(log: L, wire: std::sync::Arc<Wire>, wanted: Wanted, stop: Stop) -> mpsc::Receiver<Value> {
+pub fn open<L: Log>(log: L, wire: Arc<Wire>, wanted: Wanted, stop: Stop) -> mpsc::Receiver<Value> {
     let (records, received) = mpsc::channel(AHEAD_MAX);
     std::thread::spawn(move || {
         if let Err(error) = read(&log, &wire, &wanted, &stop, &records) {
@@ -62,7 +65,7 @@ fn read<L: Log>(
         let mut sent = Ok(());
         let polled = reader.poll(Duration::from_millis(100), &mut |record| {
             if wanted.key.as_deref().is_none_or(|key| record.key == Some(key)) && sent.is_ok() {
-                sent = records.blocking_send(show(wire, &record));
+                sent = records.blocking_send(if wanted.raw { raw(&record) } else { show(wire, &record) });
             }
         });
         match polled {
@@ -74,6 +77,18 @@ fn read<L: Log>(
         }
     }
     Ok(())
+}
+
+fn raw(record: &Record<'_>) -> Value {
+    let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    json!({
+        "topic": record.place.topic.name(),
+        "partition": record.place.partition,
+        "offset": record.offset,
+        "written_ms": record.timestamp_ms,
+        "raw_key": record.key.map(hexadecimal),
+        "raw": record.value.map(hexadecimal),
+    })
 }
 
 fn show(wire: &Wire, record: &Record<'_>) -> Value {

@@ -171,10 +171,16 @@ class Instance:
     def __init__(self, binary, folder, bootstrap, number):
         self.name = f"instance-{number}"
         self.config = str(folder / f"{self.name}.toml")
-        self._binary, self._log = binary, folder / f"{self.name}.log"
+        self.binary, self._log = binary, folder / f"{self.name}.log"
         self.http = f"127.0.0.1:{free_port()}"
         self._process = None
-        settings = {
+        lines = []
+        for table, values in self.settings(folder, bootstrap).items():
+            lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""]
+        pathlib.Path(self.config).write_text("\n".join(lines))
+
+    def settings(self, folder, bootstrap):
+        return {
             "service": {"instance": self.name, "http": self.http},
             "kafka": {"brokers": [bootstrap], "topic_prefix": PREFIX},
             "topics": {"partitions": PARTITIONS, "schemas": str(wire.SCHEMAS)},
@@ -183,17 +189,13 @@ class Instance:
             "snapshots": {"folder": str(folder / "snapshots"), "interval": "5s", "records": 50_000},
             "analysis.anomaly": {"publish_scores": True},
         }
-        lines = []
-        for table, values in settings.items():
-            lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""]
-        pathlib.Path(self.config).write_text("\n".join(lines))
 
     def command(self, *words, stdout=None):
-        return subprocess.run([self._binary, *words], stdout=stdout, check=False).returncode
+        return subprocess.run([self.binary, *words], stdout=stdout, check=False).returncode
 
     def start(self):
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([self._binary, "run", "--config", self.config], stdout=log, stderr=log)
+            self._process = subprocess.Popen([self.binary, "run", "--config", self.config], stdout=log, stderr=log)
 
     def ready(self, seconds):
         until = time.monotonic() + seconds

@@ -65,8 +65,14 @@ pub struct Rows {
     layout: Layout,
     /// Distinguishes the made-up ids of several files.
     prefix: String,
-    open: Option<Open>,
+    /// Orders whose next line may come, in the order of their first lines: those of the time of the last row, which
+    /// may lie mixed, or the one of the last row alone. Refunds stand apart.
+    open: Vec<Open>,
+    open_ms: TimeMs,
 }
+
+/// Orders that are open at most; a file in which more lie mixed gives some in parts.
+const OPEN_MAX: usize = 256;
 
 /// An order whose next line may come.
 #[derive(Debug)]
@@ -79,7 +85,7 @@ struct Open {
 impl Rows {
     pub fn new(layout: Layout, file: usize) -> Rows {
         let prefix = if file == 0 { String::new() } else { format!("{file}:") };
-        Rows { layout, prefix, open: None }
+        Rows { layout, prefix, open: Vec::new(), open_ms: TimeMs::MIN }
     }
 
     /// Takes row number `row`, from 0; pushes what it completes to `out`.
@@ -105,11 +111,10 @@ impl Rows {
         Err(LeftOut::NoKind)
     }
 
-    /// The order that was still open.
+    /// The orders that were still open.
     pub fn finish(&mut self, out: &mut Vec<Mapped>) {
-        if let Some(open) = self.open.take() {
-            out.push(Mapped { event: Event::Purchase(open.purchase), fraud: open.fraud });
-        }
+        let closed = self.open.drain(..);
+        out.extend(closed.map(|open| Mapped { event: Event::Purchase(open.purchase), fraud: open.fraud }));
     }
 
     fn line(&mut self, row: u64, cells: &dyn Cells, out: &mut Vec<Mapped>) -> Result<(), LeftOut> {
@@ -137,11 +142,13 @@ impl Rows {
             quantity,
             unit_price_minor: price,
         };
-        if let (Some(open), Some(order)) = (&mut self.open, &order)
-            && open.order == *order
-            && open.purchase.customer.as_deref() == customer.as_deref()
-            && open.purchase.refund == refund
-        {
+        let is_of = |open: &&mut Open| {
+            order.as_deref() == Some(&*open.order)
+                && open.purchase.customer.as_deref() == customer.as_deref()
+                && open.purchase.refund == refund
+        };
+        // The last one first: mostly it is this one.
+        if let Some(open) = self.open.iter_mut().rev().find(is_of) {
             open.purchase.lines.push(line);
             return Ok(());
         }
@@ -163,9 +170,13 @@ impl Rows {
             refund,
         };
         let fraud = self.layout.label.as_ref().and_then(|label| label.read(cells));
-        self.finish(out);
-        self.open = Some(Open { order, purchase, fraud });
-        if self.open.as_ref().is_some_and(|open| open.order.is_empty()) {
+        if time_ms != self.open_ms || self.open.len() == OPEN_MAX {
+            self.finish(out);
+        }
+        self.open_ms = time_ms;
+        let is_whole = order.is_empty();
+        self.open.push(Open { order, purchase, fraud });
+        if is_whole {
             self.finish(out);
         }
         Ok(())

@@ -50,7 +50,7 @@ fn purchases(mapped: &[Mapped]) -> Vec<&Purchase<'static>> {
 }
 
 #[test]
-fn consecutive_lines_of_an_order_are_one_purchase() {
+fn lines_of_an_order_are_one_purchase() {
     let (mapped, left_out) = map(&[
         ["A", "7", "2", "1.50", "10", "0"],
         ["A", "7", "1", "0.125", "70", "1"],
@@ -58,6 +58,9 @@ fn consecutive_lines_of_an_order_are_one_purchase() {
         ["B", "", "1", "3", "80", "1"],
         ["B", "0", "1", "4", "80", ""],
         ["A", "7", "1", "9", "90", ""],
+        ["D", "9", "1", "1", "90", ""],
+        ["A", "7", "1", "1", "90", ""],
+        ["D", "9", "1", "2", "90", ""],
         ["C", "8", "1", "", "90", ""],
         ["C", "8", "x", "1", "90", ""],
         ["C", "8", "1", "1", "never", ""],
@@ -71,16 +74,17 @@ fn consecutive_lines_of_an_order_are_one_purchase() {
             ("A", Some("7"), 2, false),
             ("A", Some("7"), 1, true),
             ("B", None, 2, false),
-            ("A", Some("7"), 1, false)
+            ("A", Some("7"), 2, false),
+            ("D", Some("9"), 2, false),
         ]
     );
     let amounts: Vec<i64> = found.iter().map(|p| p.amount_minor()).collect();
-    assert_eq!(amounts, [313, 150, 700, 900]);
+    assert_eq!(amounts, [313, 150, 700, 1000, 300]);
     assert_eq!(found[0].time_ms, 1_000_000_010_000, "the first line's");
     let ids: std::collections::BTreeSet<&str> = found.iter().map(|p| &*p.event_id).collect();
-    assert_eq!(ids.len(), 4);
+    assert_eq!(ids.len(), 5);
     let labels: Vec<Option<bool>> = mapped.iter().map(|mapped| mapped.fraud).collect();
-    assert_eq!(labels, [Some(false), None, Some(true), None]);
+    assert_eq!(labels, [Some(false), None, Some(true), None, None]);
     assert_eq!(left_out, [LeftOut::Price, LeftOut::Quantity, LeftOut::Time]);
 }
 

@@ -201,3 +201,32 @@ fn places_are_read_in_the_order_of_writing() {
     }
     assert_eq!(numbers, (0..=20_000).collect::<Vec<_>>());
 }
+
+/// Of two transactions in a place the later one may be written first. Offsets rule all the same.
+#[test]
+fn transactions_that_end_in_another_order_are_read_by_offset() {
+    let bench = Embedded::new();
+    let log = bench.fresh(2);
+    let (mut one, mut two) = (producer(&bench, &log, "one"), producer(&bench, &log, "two"));
+    let mut sent = 0;
+    for round in 0..40 {
+        open(&bench, &log, &mut one, alerts(0), &["one"; 30]);
+        let other = alerts(round % 2);
+        open(&bench, &log, &mut two, other, &["two"; 30]);
+        append(&bench, &log, alerts(1), &["plain"; 20]);
+        two.commit().unwrap();
+        one.commit().unwrap();
+        sent += 80;
+    }
+    let mut reader = log.reader().unwrap();
+    reader.assign(&[(alerts(0), 0), (alerts(1), 0)]).unwrap();
+    let mut offsets: [Vec<u64>; 2] = Default::default();
+    while !(reader.at_end(alerts(0)) && reader.at_end(alerts(1))) {
+        let each = &mut |record: habitue::edge::log::Record<'_>| {
+            offsets[record.place.partition as usize].push(record.offset);
+        };
+        reader.poll(WAIT, each).unwrap();
+    }
+    assert_eq!(offsets[0].len() + offsets[1].len(), sent);
+    assert!(offsets.iter().all(|of| of.windows(2).all(|pair| pair[0] < pair[1])), "each once, in order");
+}

@@ -118,8 +118,12 @@ class Expected:
             self.counts["late"] += 1
             return
         self._seen.add(name)
+        self.take(topic, partition, offset, record)
+
+    def take(self, topic, partition, offset, record):
+        """A good record that is no repeat."""
         self.counts[f"applied {topic}"] += 1
-        self.applied[place] = record["customer"]
+        self.applied[topic, partition, offset] = record["customer"]
         getattr(self, "_" + topic)(partition, offset, record)
 
     def _purchases(self, partition, offset, record):

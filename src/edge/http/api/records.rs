@@ -18,6 +18,8 @@ pub struct Ask {
     key: Option<String>,
     /// "start", or "end", which is the default.
     from: Option<String>,
+    /// Whether key and value are as they lie there, in hexadecimal; by default not.
+    raw: Option<bool>,
     /// Whether to go on after what is there now; by default so.
     follow: Option<bool>,
 }
@@ -39,8 +41,13 @@ pub async fn records(
         Some("start") => From::Start,
         Some(_) => return Err(Refusal::new(StatusCode::BAD_REQUEST, "from: start or end")),
     };
-    let wanted =
-        Wanted { topic, key: ask.key.map(String::into_bytes), from, follow: ask.follow.unwrap_or(true) };
+    let wanted = Wanted {
+        topic,
+        key: ask.key.map(String::into_bytes),
+        from,
+        follow: ask.follow.unwrap_or(true),
+        raw: ask.raw.unwrap_or(false),
+    };
     let records = (api.tap)(wanted);
     let stream = streams::unfold((records, false), async |(mut records, ended)| {
         if ended {

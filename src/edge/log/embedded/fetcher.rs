@@ -108,16 +108,20 @@ impl Fetcher {
         for &(index, from, to) in ranges {
             let place = self.places[index].place;
             let chunk = shared.store.read(place, from, to, records_max.max(1), bytes_max)?;
-            if chunk.next < to
-                && let Some((_, last)) = chunk.records.last()
-            {
-                until = until.min(order_of(last));
+            // A place is always read by its offsets; of two transactions the one that began first may be written
+            // last, and then the other waits for it.
+            let mut order = 0;
+            for (offset, value) in chunk.records {
+                order = order.max(order_of(&value));
+                read.push((order, index, offset, value));
+            }
+            if chunk.next < to {
+                until = until.min(order);
             }
             next.push((index, chunk.next, to));
-            read.extend(chunk.records.into_iter().map(|(at, value)| (order_of(&value), index, at, value)));
         }
         self.check(&shared.broker())?;
-        read.sort_unstable_by_key(|(order, ..)| *order);
+        read.sort_unstable_by_key(|(order, index, offset, _)| (*order, *index, *offset));
         let handed = read.partition_point(|(order, ..)| *order <= until);
         for (index, next, to) in next {
             let left =
