@@ -34,6 +34,7 @@ commands! {
     Run = run;
     Snapshots = snapshots;
     Backtest = backtest;
+    Demo = demo;
     Evaluate = evaluate;
     Topics = topics;
     Validate = validate;

@@ -1,0 +1,200 @@
+//! Alerts against which payments truly were fraud.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{DAY_MS, MONTH_DAYS};
+use crate::edge::demo::shop::{FraudKind, Occurrence};
+use crate::event::{Event, TimeMs, Verdict, event_hash};
+use crate::math::rng::mix;
+use crate::measure::prequential::{BASELINES, Prequential, Rating};
+
+/// The product's default alerting, and payments ranked by risk.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Alerts {
+    pub payments: usize,
+    pub frauds: usize,
+    pub alerts: usize,
+    /// As published.
+    pub default: Desk,
+    /// `amount`: the same number of alerts on the highest amounts of all, chosen afterwards. `random`: on any.
+    pub baselines: BTreeMap<&'static str, Desk>,
+    /// What the desk hears of the alerts that got a verdict.
+    pub judged: Judged,
+    /// In months of 30 days.
+    pub months: Vec<Month>,
+    /// All payments in the order of their risk, as in `habitue backtest`, but against the truth.
+    pub ranking: Ranking,
+}
+
+/// What a fraud desk gets that looks at some payments.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Desk {
+    /// Frauds among the payments that are looked at.
+    pub hits: usize,
+    /// Share of fraud among them; None where there are none.
+    pub precision: Option<f64>,
+    /// Share of fraud that is among them; None where there is no fraud.
+    pub recall: Option<f64>,
+    pub kinds: BTreeMap<&'static str, Kind>,
+}
+
+/// Of one kind of fraud.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Kind {
+    pub frauds: usize,
+    pub hits: usize,
+    pub recall: Option<f64>,
+}
+
+/// Alerts by verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Judged {
+    pub fraud: usize,
+    pub legitimate: usize,
+}
+
+/// A month of the shop's past.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Month {
+    pub payments: usize,
+    pub frauds: usize,
+    pub alerts: usize,
+    pub hits: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ranking {
+    pub default: Rating,
+    pub baselines: BTreeMap<&'static str, Rating>,
+}
+
+/// Payments so far, some 100 bytes each.
+pub(super) struct Payments {
+    start_ms: TimeMs,
+    payments: Vec<Payment>,
+    /// Places in `payments`, by event.
+    places: BTreeMap<u64, usize>,
+    prequential: Prequential,
+}
+
+struct Payment {
+    event: u64,
+    month: usize,
+    amount_minor: i64,
+    fraud: Option<FraudKind>,
+    is_alert: bool,
+    verdict: Option<Verdict>,
+}
+
+impl Payments {
+    pub fn new(start_ms: TimeMs) -> Payments {
+        Payments {
+            start_ms,
+            payments: Vec::new(),
+            places: BTreeMap::new(),
+            prequential: Prequential::default(),
+        }
+    }
+
+    /// Before it is fed.
+    pub fn occur(&mut self, occurrence: &Occurrence) {
+        match &occurrence.event {
+            Event::Purchase(purchase) if !purchase.refund => {
+                let fraud = occurrence.truth.fraud;
+                self.prequential.payment(purchase, Some(fraud.is_some()));
+                let event = event_hash(&purchase.event_id);
+                let month = (purchase.time_ms - self.start_ms) / (TimeMs::from(MONTH_DAYS) * DAY_MS);
+                self.places.insert(event, self.payments.len());
+                self.payments.push(Payment {
+                    event,
+                    month: usize::try_from(month).unwrap_or(0),
+                    amount_minor: purchase.amount_minor(),
+                    fraud,
+                    is_alert: false,
+                    verdict: None,
+                });
+            }
+            Event::Feedback(feedback) => {
+                self.prequential.verdict(feedback);
+                if let Some(place) = self.places.get(&event_hash(&feedback.event_id)) {
+                    self.payments[*place].verdict = Some(feedback.verdict);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn scored(&mut self, event_id: &str, value: f64) {
+        self.prequential.score(event_id, value);
+    }
+
+    pub fn alerted(&mut self, event_id: &str) {
+        if let Some(place) = self.places.get(&event_hash(event_id)) {
+            self.payments[*place].is_alert = true;
+        }
+    }
+
+    pub fn alerts(&self) -> Alerts {
+        let alerts: Vec<&Payment> = self.payments.iter().filter(|payment| payment.is_alert).collect();
+        let highest = |of: &dyn Fn(&Payment) -> u64| {
+            let mut ranked: Vec<&Payment> = self.payments.iter().collect();
+            ranked.sort_by_key(|payment| (std::cmp::Reverse(of(payment)), payment.event));
+            ranked.truncate(alerts.len());
+            self.desk(&ranked)
+        };
+        let baselines = [
+            ("amount", highest(&|payment| payment.amount_minor.cast_unsigned())),
+            ("random", highest(&|payment| mix(payment.event))),
+        ];
+        let judged = |verdict| alerts.iter().filter(|payment| payment.verdict == Some(verdict)).count();
+        let ranked = BASELINES.iter().enumerate();
+        Alerts {
+            payments: self.payments.len(),
+            frauds: self.payments.iter().filter(|payment| payment.fraud.is_some()).count(),
+            alerts: alerts.len(),
+            default: self.desk(&alerts),
+            baselines: BTreeMap::from(baselines),
+            judged: Judged { fraud: judged(Verdict::Fraud), legitimate: judged(Verdict::Legitimate) },
+            months: self.months(),
+            ranking: Ranking {
+                default: self.prequential.published(),
+                baselines: ranked.map(|(at, name)| (*name, self.prequential.baseline(at))).collect(),
+            },
+        }
+    }
+
+    fn desk(&self, looked_at: &[&Payment]) -> Desk {
+        let mut kinds: BTreeMap<&'static str, Kind> = BTreeMap::new();
+        for kind in FraudKind::ALL {
+            let count = |payment: &&&Payment| payment.fraud == Some(kind);
+            let frauds = self.payments.iter().filter(|payment| payment.fraud == Some(kind)).count();
+            let hits = looked_at.iter().filter(count).count();
+            kinds.insert(kind.name(), Kind { frauds, hits, recall: share(hits, frauds) });
+        }
+        let [hits, frauds] =
+            [kinds.values().map(|kind| kind.hits).sum(), kinds.values().map(|kind| kind.frauds).sum()];
+        Desk { hits, precision: share(hits, looked_at.len()), recall: share(hits, frauds), kinds }
+    }
+
+    fn months(&self) -> Vec<Month> {
+        let mut months: Vec<Month> = Vec::new();
+        for payment in &self.payments {
+            while months.len() <= payment.month {
+                months.push(Month::default());
+            }
+            let month = &mut months[payment.month];
+            month.payments += 1;
+            month.frauds += usize::from(payment.fraud.is_some());
+            month.alerts += usize::from(payment.is_alert);
+            month.hits += usize::from(payment.is_alert && payment.fraud.is_some());
+        }
+        months
+    }
+}
+
+/// None of nothing.
+fn share(part: usize, all: usize) -> Option<f64> {
+    (all > 0).then(|| part as f64 / all as f64)
+}
