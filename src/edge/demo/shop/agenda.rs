@@ -70,6 +70,11 @@ impl Agenda {
         (time_ms, due)
     }
 
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.due.len()
+    }
+
     /// Its time, where the next is an event.
     pub fn next_event_ms(&self) -> Option<TimeMs> {
         let ((time_ms, _), due) = self.due.first_key_value()?;

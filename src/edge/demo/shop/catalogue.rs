@@ -189,6 +189,13 @@ impl Catalogue {
         group.get(other + usize::from(other >= own)).copied().unwrap_or(item)
     }
 
+    /// Whether the two are of one group.
+    #[cfg(test)]
+    pub fn is_together(&self, a: ItemNumber, b: ItemNumber) -> bool {
+        let group = |item: ItemNumber| self.items[item as usize].place as usize / GROUP;
+        group(a) == group(b)
+    }
+
     /// One that a thief takes.
     pub fn sold_on(&self, rng: &mut Rng, time_ms: TimeMs) -> ItemNumber {
         let category = SOLD_ON[rng.below(SOLD_ON.len() as u64) as usize];

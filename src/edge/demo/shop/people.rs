@@ -50,6 +50,11 @@ impl People {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
+    #[cfg(test)]
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Of this number, where the slot still is that customer's.
     pub fn numbered(&self, slot: u32, number: u32) -> Option<&Shopper> {
         self.get(slot).filter(|shopper| shopper.number == number)

@@ -8,13 +8,13 @@ use crate::math::rng::Rng;
 use crate::measure::workload::Zipf;
 
 /// Things that are used up and bought again, at most.
-pub(super) const HABITS: usize = 4;
+pub(super) const HABITS: usize = 3;
 /// Orders a day over all customers: gamma, as BG/NBD has it.
-const RATE_SHAPE: f64 = 1.1;
-const RATE_MEAN: f64 = 1.0 / 32.0;
+const RATE_SHAPE: f64 = 0.7;
+const RATE_MEAN: f64 = 1.0 / 42.0;
 /// Of how fast customers leave, gamma as well, so that some leave soon and some stay for years: Pareto/NBD's.
-const LEAVING_SHAPE: f64 = 0.7;
-const LEAVING_MEAN: f64 = 1.0 / 220.0;
+const LEAVING_SHAPE: f64 = 0.6;
+const LEAVING_MEAN: f64 = 1.0 / 100.0;
 /// Whoever stays longest.
 const STAY_DAYS_MAX: f64 = 3_650.0;
 /// The usual order of half of all customers is below this, in minor units; and how far customers lie apart.
@@ -135,7 +135,7 @@ impl Shopper {
             return;
         }
         if let Some(free) = self.habits.iter_mut().find(|habit| habit.is_none())
-            && chance(rng, 0.3)
+            && chance(rng, 0.2)
         {
             // Some use more of it than others.
             let interval_days = log_normal(rng, interval_days, 0.3);
