@@ -59,7 +59,7 @@ impl Args {
             )?;
         } else {
             past.print(out, output::table)?;
-            writeln!(out, "\n{seconds:.1} s")?;
+            eprintln!("{} events in {seconds:.1} s", past.events.all);
         }
         Ok(())
     }

@@ -19,7 +19,8 @@ use alerts::{Alerts, Payments};
 use churn::{Churn, Customers};
 use orders::{Hits, NextOrder, hits};
 
-/// Event time and events of a chunk at most; by hours of the day it holds one event to a hundred.
+/// Event time and events of a chunk at most. A chunk's inputs come one after the other, so it must be shorter than the
+/// lateness of 10 min that the engine bears.
 const CHUNK_MS: TimeMs = 5 * 60_000;
 const CHUNK_EVENTS: usize = 256;
 const DAY_MS: TimeMs = 86_400_000;

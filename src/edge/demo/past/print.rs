@@ -67,7 +67,7 @@ impl Past {
             let shares = shares.chain(desk.kinds.values().map(|kind| kind.recall)).map(share);
             [name.to_owned(), desk.hits.to_string()].into_iter().chain(shares).collect()
         };
-        let kinds = found.default.kinds.iter().map(|(name, _)| name.replace('_', " ").to_uppercase());
+        let kinds = found.default.kinds.keys().map(|name| name.replace('_', " ").to_uppercase());
         let kinds: Vec<String> = kinds.collect();
         let head = ["ALERTS", "FRAUDS", "PRECISION", "RECALL"].into_iter();
         let head: Vec<&str> = head.chain(kinds.iter().map(String::as_str)).collect();

@@ -105,10 +105,10 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             start_ms: 1_767_225_600_000,
-            customers_at_start: 1_500,
-            customers_a_day: 10.0,
+            customers_at_start: 1_350,
+            customers_a_day: 9.0,
             customers_max: 20_000,
-            guests_a_day: 16.0,
+            guests_a_day: 14.5,
             items_in_category: 40,
             tills: 24,
             fraud_share: 0.0075,

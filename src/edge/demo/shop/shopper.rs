@@ -80,7 +80,7 @@ impl Shopper {
             number,
             left_at_ms: now_ms + (stay_days * DAY_MS as f64) as TimeMs,
             orders_a_day: gamma(rng, RATE_SHAPE, RATE_MEAN).max(1e-4),
-            browses: gamma(rng, 2.0, 1.3),
+            browses: gamma(rng, 2.0, 0.9),
             level_minor: log_normal(rng, LEVEL_MINOR, LEVEL_SIGMA),
             store_share,
             likes: std::array::from_fn(|_| catalogue.any_category(rng, now_ms) as u8),

@@ -114,7 +114,6 @@ fn shares_are_those_of_a_shop() {
         orders.len(),
         amounts[amounts.len() * 99 / 100]
     );
-    println!("{told}");
     assert!((150_000..250_000).contains(&all.len()), "{told}");
     assert!((0.005..0.01).contains(&frauds), "{told}");
     assert!((0.2..0.45).contains(&stores) && (0.04..0.12).contains(&guests), "{told}");
