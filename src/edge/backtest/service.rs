@@ -106,8 +106,8 @@ pub type RecordPlace = (usize, u32, u64);
 pub enum Said<'a> {
     /// An anomaly score.
     Scored { event_id: &'a str, value: f64 },
-    /// An alert.
-    Alerted { event_id: &'a str },
+    /// An alert, with the code of its strongest reason.
+    Alerted { event_id: &'a str, reason: &'a str },
     /// A moment of churn.
     Moment(ChurnMoment),
 }
@@ -142,6 +142,12 @@ struct ItemJson {
 #[derive(Deserialize)]
 struct Alerted {
     event_id: String,
+    reasons: Vec<ReasonJson>,
+}
+
+#[derive(Deserialize)]
+struct ReasonJson {
+    code: String,
 }
 
 /// As much of a score as is looked at.
@@ -267,7 +273,10 @@ impl Service {
             }
             if record.place.topic == Topic::Alerts {
                 let alert: Option<Alerted> = serde_json::from_slice(value).ok();
-                alert.iter().for_each(|alert| said(Said::Alerted { event_id: &alert.event_id }));
+                if let Some(Alerted { event_id, reasons }) = &alert {
+                    let reason = reasons.first().map_or("", |reason| &reason.code);
+                    said(Said::Alerted { event_id, reason });
+                }
                 return;
             }
             let score: Option<Scored<'_>> = serde_json::from_slice(value).ok();

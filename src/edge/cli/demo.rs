@@ -8,7 +8,7 @@ use serde_json::json;
 use super::output;
 use super::{Exit, Failure};
 use crate::edge::csv_file::bar;
-use crate::edge::demo::past::{end_ms, tell};
+use crate::edge::demo::past::{Settings, end_ms, tell};
 use crate::edge::demo::shop::{Config, Shop};
 
 const DAY_MS: i64 = 86_400_000;
@@ -21,6 +21,7 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     habitue demo --past-only\n  \
+    habitue demo --past-only --desk-hours 12\n  \
     habitue demo --past-only --months 3 --seed 7 --json | jq .past.anomaly")]
 pub struct Args {
     /// Tell the shop's past, and end.
@@ -32,6 +33,9 @@ pub struct Args {
     /// Which shop.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// A desk looks at each alert, and its verdict comes after so many hours on average [default: nobody looks].
+    #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(1..=720))]
+    desk_hours: Option<u32>,
     /// Write one JSON document to standard output and nothing else.
     #[arg(long)]
     json: bool,
@@ -47,7 +51,8 @@ impl Args {
             progress.set_position((time_ms - config.start_ms).unsigned_abs() / DAY_MS as u64);
         };
         let began = Instant::now();
-        let past = tell(&mut shop, self.seed, end_ms, &mut passed)
+        let settings = Settings { seed: self.seed, end_ms, desk_hours: self.desk_hours };
+        let past = tell(&mut shop, &settings, &mut passed)
             .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         let seconds = began.elapsed().as_secs_f64();
         progress.finish_and_clear();

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{DAY_MS, MONTH_DAYS};
 use crate::edge::demo::shop::{FraudKind, Occurrence};
-use crate::event::{Event, TimeMs, Verdict, event_hash};
+use crate::event::{Event, Feedback, TimeMs, Verdict, event_hash};
 use crate::math::rng::mix;
 use crate::measure::prequential::{BASELINES, Prequential, Rating};
 
@@ -20,6 +20,8 @@ pub struct Alerts {
     pub default: Desk,
     /// `amount`: the same number of alerts on the highest amounts of all, chosen afterwards. `random`: on any.
     pub baselines: BTreeMap<&'static str, Desk>,
+    /// By the code of the strongest reason.
+    pub reasons: BTreeMap<String, Reason>,
     /// What the desk hears of the alerts that got a verdict.
     pub judged: Judged,
     /// In months of 30 days.
@@ -46,6 +48,14 @@ pub struct Kind {
     pub frauds: usize,
     pub hits: usize,
     pub recall: Option<f64>,
+}
+
+/// Alerts of one reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Reason {
+    pub alerts: usize,
+    /// Of these on fraud.
+    pub hits: usize,
 }
 
 /// Alerts by verdict.
@@ -81,10 +91,13 @@ pub(super) struct Payments {
 
 struct Payment {
     event: u64,
+    /// What it is keyed by.
+    key: String,
     month: usize,
     amount_minor: i64,
     fraud: Option<FraudKind>,
-    is_alert: bool,
+    /// The code of an alert's strongest reason.
+    alert: Option<String>,
     verdict: Option<Verdict>,
 }
 
@@ -109,20 +122,24 @@ impl Payments {
                 self.places.insert(event, self.payments.len());
                 self.payments.push(Payment {
                     event,
+                    key: purchase.key().to_owned(),
                     month: usize::try_from(month).unwrap_or(0),
                     amount_minor: purchase.amount_minor(),
                     fraud,
-                    is_alert: false,
+                    alert: None,
                     verdict: None,
                 });
             }
-            Event::Feedback(feedback) => {
-                self.prequential.verdict(feedback);
-                if let Some(place) = self.places.get(&event_hash(&feedback.event_id)) {
-                    self.payments[*place].verdict = Some(feedback.verdict);
-                }
-            }
+            Event::Feedback(feedback) => self.judged(feedback),
             _ => {}
+        }
+    }
+
+    /// A verdict is about to be fed.
+    pub fn judged(&mut self, verdict: &Feedback<'_>) {
+        self.prequential.verdict(verdict);
+        if let Some(place) = self.places.get(&event_hash(&verdict.event_id)) {
+            self.payments[*place].verdict = Some(verdict.verdict);
         }
     }
 
@@ -130,14 +147,15 @@ impl Payments {
         self.prequential.score(event_id, value);
     }
 
-    pub fn alerted(&mut self, event_id: &str) {
-        if let Some(place) = self.places.get(&event_hash(event_id)) {
-            self.payments[*place].is_alert = true;
-        }
+    /// An alert, with the code of its strongest reason. The payment's key, and whether it truly is fraud.
+    pub fn alerted(&mut self, event_id: &str, reason: &str) -> Option<(&str, bool)> {
+        let payment = &mut self.payments[*self.places.get(&event_hash(event_id))?];
+        payment.alert = Some(reason.to_owned());
+        Some((&payment.key, payment.fraud.is_some()))
     }
 
     pub fn alerts(&self) -> Alerts {
-        let alerts: Vec<&Payment> = self.payments.iter().filter(|payment| payment.is_alert).collect();
+        let alerts: Vec<&Payment> = self.payments.iter().filter(|payment| payment.alert.is_some()).collect();
         let highest = |of: &dyn Fn(&Payment) -> u64| {
             let mut ranked: Vec<&Payment> = self.payments.iter().collect();
             ranked.sort_by_key(|payment| (std::cmp::Reverse(of(payment)), payment.event));
@@ -149,6 +167,12 @@ impl Payments {
             ("random", highest(&|payment| mix(payment.event))),
         ];
         let judged = |verdict| alerts.iter().filter(|payment| payment.verdict == Some(verdict)).count();
+        let mut reasons: BTreeMap<String, Reason> = BTreeMap::new();
+        for payment in &alerts {
+            let reason = reasons.entry(payment.alert.clone().unwrap_or_default()).or_default();
+            reason.alerts += 1;
+            reason.hits += usize::from(payment.fraud.is_some());
+        }
         let ranked = BASELINES.iter().enumerate();
         Alerts {
             payments: self.payments.len(),
@@ -156,6 +180,7 @@ impl Payments {
             alerts: alerts.len(),
             default: self.desk(&alerts),
             baselines: BTreeMap::from(baselines),
+            reasons,
             judged: Judged { fraud: judged(Verdict::Fraud), legitimate: judged(Verdict::Legitimate) },
             months: self.months(),
             ranking: Ranking {
@@ -187,8 +212,8 @@ impl Payments {
             let month = &mut months[payment.month];
             month.payments += 1;
             month.frauds += usize::from(payment.fraud.is_some());
-            month.alerts += usize::from(payment.is_alert);
-            month.hits += usize::from(payment.is_alert && payment.fraud.is_some());
+            month.alerts += usize::from(payment.alert.is_some());
+            month.hits += usize::from(payment.alert.is_some() && payment.fraud.is_some());
         }
         months
     }

@@ -1,9 +1,11 @@
 //! The shop's past: its events through the whole service, in event time, and what was said held against the truth.
 //!
-//! The service learns from verdicts alone, when they come. What is true the shop tells the measures only.
+//! The service learns from verdicts alone, when they come: those that the shop tells, and where there is a desk those
+//! on its own alerts. What is true the shop tells the measures only.
 
 mod alerts;
 mod churn;
+mod desk;
 mod orders;
 mod print;
 
@@ -13,10 +15,11 @@ use serde::Serialize;
 
 use super::shop::{Config, Occurrence, Shop};
 use crate::edge::backtest::{BacktestError, Chunks, RecordPlace, Said, Service};
-use crate::event::{Event, Reject, TimeMs};
+use crate::event::{Event, Feedback, Reject, TimeMs};
 use crate::measure::lists::Lists;
 use alerts::{Alerts, Payments};
 use churn::{Churn, Customers};
+use desk::{Desk, DeskReport};
 use orders::{Hits, NextOrder, hits};
 
 /// Event time and events of a chunk at most. A chunk's inputs come one after the other, so it must be shorter than the
@@ -27,6 +30,17 @@ const DAY_MS: TimeMs = 86_400_000;
 /// Days of a month.
 pub const MONTH_DAYS: u32 = 30;
 
+/// What is told, and to whom.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// The shop's, for the document.
+    pub seed: u64,
+    /// Everything that happens before it.
+    pub end_ms: TimeMs,
+    /// Hours after which a desk has looked at an alert, at least 1; None where nobody does.
+    pub desk_hours: Option<u32>,
+}
+
 /// What was found: the same to the digit for the same seed and settings, on every machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Past {
@@ -35,6 +49,8 @@ pub struct Past {
     pub start_ms: TimeMs,
     pub end_ms: TimeMs,
     pub events: Events,
+    /// None where nobody looked at alerts.
+    pub desk: Option<DeskReport>,
     pub service: Applied,
     pub anomaly: Alerts,
     pub churn: Churn,
@@ -77,15 +93,14 @@ pub struct Recommend {
     pub next_item: BTreeMap<String, Hits>,
 }
 
-/// Takes everything that happens before `end_ms` out of the shop, which goes on from there. `passed` hears the event
-/// time now and then. `seed` is for the document.
+/// Takes everything that happens before the end out of the shop, which goes on from there. `passed` hears the event time
+/// now and then.
 ///
 /// # Errors
 /// When the service stops, which is a fault of ours.
 pub fn tell(
     shop: &mut Shop,
-    seed: u64,
-    end_ms: TimeMs,
+    settings: &Settings,
     passed: &mut dyn FnMut(TimeMs),
 ) -> Result<Past, BacktestError> {
     let start_ms = shop.next_time_ms();
@@ -96,25 +111,28 @@ pub fn tell(
         events: Events::default(),
         payments: Payments::new(start_ms),
         customers: Customers::default(),
+        desk: Desk::new(settings.desk_hours.map(|hours| hours.max(1))),
         next_order: NextOrder::default(),
         next_item: Lists::default(),
     };
-    while shop.next_time_ms() < end_ms {
+    while shop.next_time_ms() < settings.end_ms {
         let occurrence = shop.next_occurrence();
-        if told.chunks.ends_before(occurrence.event.time_ms()) {
-            told.catch_up()?;
-            passed(told.chunks.now_ms());
+        while let Some(verdict) = told.desk.due(occurrence.event.time_ms()) {
+            told.judge(verdict)?;
         }
         told.occur(&occurrence)?;
+        if told.events.all.is_multiple_of(1_000) {
+            passed(told.chunks.now_ms());
+        }
     }
     told.catch_up()?;
     // Whether they order within the horizon, a copy of the shop knows.
     let mut ahead = shop.clone();
-    let known_ms = end_ms + Customers::horizon_ms();
+    let known_ms = settings.end_ms + Customers::horizon_ms();
     while ahead.next_time_ms() < known_ms {
         told.customers.occur(&ahead.next_occurrence());
     }
-    Ok(told.past(seed, start_ms, end_ms, known_ms))
+    Ok(told.past(settings, start_ms, known_ms))
 }
 
 /// The end of so many months after the start.
@@ -130,6 +148,7 @@ struct Told {
     events: Events,
     payments: Payments,
     customers: Customers,
+    desk: Desk,
     next_order: NextOrder,
     next_item: Lists,
 }
@@ -147,31 +166,48 @@ struct Taken {
 impl Told {
     fn occur(&mut self, occurrence: &Occurrence) -> Result<(), BacktestError> {
         let Occurrence { event, truth } = occurrence;
-        let time_ms = event.time_ms();
-        if self.chunks.advance(time_ms) {
-            self.catch_up()?;
-        }
+        let source = self.feed(event)?;
         self.events.count(event);
         self.payments.occur(occurrence);
         self.customers.occur(occurrence);
-        let source = self.service.feed(event, self.chunks.now_ms())?;
-        self.chunks.fed(time_ms);
         self.taken.push(Taken {
             source,
             customer: event.customer().map(str::to_owned),
             items: event.taken().into_iter().map(str::to_owned).collect(),
-            time_ms,
+            time_ms: event.time_ms(),
             is_order: matches!(event, Event::Purchase(_)) && truth.fraud.is_none_or(|kind| !kind.is_thief()),
         });
         Ok(())
     }
 
+    /// The desk says what a payment was.
+    fn judge(&mut self, verdict: Feedback<'static>) -> Result<(), BacktestError> {
+        self.payments.judged(&verdict);
+        self.feed(&Event::Feedback(verdict)).map(|_| ())
+    }
+
+    fn feed(&mut self, event: &Event<'_>) -> Result<RecordPlace, BacktestError> {
+        let time_ms = event.time_ms();
+        if self.chunks.ends_before(time_ms) {
+            self.catch_up()?;
+        }
+        if self.chunks.advance(time_ms) {
+            self.catch_up()?;
+        }
+        self.chunks.fed(time_ms);
+        Ok(self.service.feed(event, self.chunks.now_ms())?)
+    }
+
     fn catch_up(&mut self) -> Result<(), BacktestError> {
         self.chunks.caught_up();
-        let Told { service, chunks, payments, customers, .. } = self;
+        let Told { service, chunks, payments, customers, desk, .. } = self;
         let mut made = service.catch_up(chunks.now_ms(), &mut |said| match said {
             Said::Scored { event_id, value } => payments.scored(event_id, value),
-            Said::Alerted { event_id } => payments.alerted(event_id),
+            Said::Alerted { event_id, reason } => {
+                if let Some((key, is_fraud)) = payments.alerted(event_id, reason) {
+                    desk.alerted(event_id, key, is_fraud, chunks.now_ms());
+                }
+            }
             Said::Moment(moment) => customers.moment(moment),
         })?;
         for Taken { source, customer, items, time_ms, is_order } in self.taken.drain(..) {
@@ -187,16 +223,17 @@ impl Told {
         Ok(())
     }
 
-    fn past(mut self, seed: u64, start_ms: TimeMs, end_ms: TimeMs, known_ms: TimeMs) -> Past {
+    fn past(mut self, settings: &Settings, start_ms: TimeMs, known_ms: TimeMs) -> Past {
         let counts = self.service.counts();
         let [purchases, engagements, feedback] = counts.applied;
         let dead =
             Reject::ALL.into_iter().map(|reason| (reason.name(), counts.dead_letters[reason as usize]));
         Past {
-            seed,
+            seed: settings.seed,
             start_ms,
-            end_ms,
+            end_ms: settings.end_ms,
             events: self.events,
+            desk: self.desk.report(),
             service: Applied {
                 purchases,
                 engagements,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::{Hits, Past};
-use crate::edge::demo::past::alerts::Desk;
+use crate::edge::demo::past::alerts::{Desk, Reason};
 use crate::measure::churn::Rated;
 use crate::measure::table::Quality;
 
@@ -28,6 +28,7 @@ impl Past {
             ("refunds", events.refunds),
             ("engagements", events.engagements),
             ("verdicts", events.feedback),
+            ("verdicts of the desk", self.desk.map_or(0, |desk| desk.verdicts)),
             ("customers known at the end", self.service.customers as u64),
             ("frauds", self.anomaly.frauds as u64),
             ("alerts", self.anomaly.alerts as u64),
@@ -73,6 +74,11 @@ impl Past {
         let head: Vec<&str> = head.chain(kinds.iter().map(String::as_str)).collect();
         writeln!(out)?;
         table(out, &head, &desks.map(row).collect::<Vec<Vec<String>>>())?;
+        writeln!(out)?;
+        let reason =
+            |(code, of): (&String, &Reason)| vec![code.clone(), of.alerts.to_string(), of.hits.to_string()];
+        let reasons: Vec<Vec<String>> = found.reasons.iter().map(reason).collect();
+        table(out, &["STRONGEST REASON", "ALERTS", "FRAUDS"], &reasons)?;
         writeln!(out)?;
         let ranking = &found.ranking;
         let ranked = std::iter::once(("default", &ranking.default))
