@@ -15,9 +15,9 @@ const DAY_MS: i64 = 86_400_000;
 
 /// See what the service makes of a made-up shop whose truth is known.
 ///
-/// Months of a shop's events run through the whole service, at full speed in event time. Verdicts come days after their
-/// payments, if at all. What was said, of fraud, of churn and of the next order, is held against what is true and beside
-/// simple baselines. The same seed gives the same document.
+/// Months of a shop's events run through the whole service, at full speed in event time. Verdicts come days after
+/// their payments, if at all. What was said, of fraud, of churn and of the next order, is held against what is true
+/// and beside simple baselines. The same seed gives the same document.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     habitue demo --past-only\n  \

@@ -17,9 +17,9 @@ pub struct Alerts {
     pub frauds: usize,
     pub alerts: usize,
     /// As published.
-    pub default: Desk,
+    pub default: Found,
     /// `amount`: the same number of alerts on the highest amounts of all, chosen afterwards. `random`: on any.
-    pub baselines: BTreeMap<&'static str, Desk>,
+    pub baselines: BTreeMap<&'static str, Found>,
     /// By the code of the strongest reason.
     pub reasons: BTreeMap<String, Reason>,
     /// What the desk hears of the alerts that got a verdict.
@@ -32,7 +32,7 @@ pub struct Alerts {
 
 /// What a fraud desk gets that looks at some payments.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Desk {
+pub struct Found {
     /// Frauds among the payments that are looked at.
     pub hits: usize,
     /// Share of fraud among them; None where there are none.
@@ -74,9 +74,10 @@ pub struct Month {
     pub hits: usize,
 }
 
+/// By name; `default` is the published risk.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Ranking {
-    pub default: Rating,
+    pub learners: BTreeMap<&'static str, Rating>,
     pub baselines: BTreeMap<&'static str, Rating>,
 }
 
@@ -160,7 +161,7 @@ impl Payments {
             let mut ranked: Vec<&Payment> = self.payments.iter().collect();
             ranked.sort_by_key(|payment| (std::cmp::Reverse(of(payment)), payment.event));
             ranked.truncate(alerts.len());
-            self.desk(&ranked)
+            self.found(&ranked)
         };
         let baselines = [
             ("amount", highest(&|payment| payment.amount_minor.cast_unsigned())),
@@ -178,19 +179,19 @@ impl Payments {
             payments: self.payments.len(),
             frauds: self.payments.iter().filter(|payment| payment.fraud.is_some()).count(),
             alerts: alerts.len(),
-            default: self.desk(&alerts),
+            default: self.found(&alerts),
             baselines: BTreeMap::from(baselines),
             reasons,
             judged: Judged { fraud: judged(Verdict::Fraud), legitimate: judged(Verdict::Legitimate) },
             months: self.months(),
             ranking: Ranking {
-                default: self.prequential.published(),
+                learners: BTreeMap::from([("default", self.prequential.published())]),
                 baselines: ranked.map(|(at, name)| (*name, self.prequential.baseline(at))).collect(),
             },
         }
     }
 
-    fn desk(&self, looked_at: &[&Payment]) -> Desk {
+    fn found(&self, looked_at: &[&Payment]) -> Found {
         let mut kinds: BTreeMap<&'static str, Kind> = BTreeMap::new();
         for kind in FraudKind::ALL {
             let count = |payment: &&&Payment| payment.fraud == Some(kind);
@@ -200,7 +201,7 @@ impl Payments {
         }
         let [hits, frauds] =
             [kinds.values().map(|kind| kind.hits).sum(), kinds.values().map(|kind| kind.frauds).sum()];
-        Desk { hits, precision: share(hits, looked_at.len()), recall: share(hits, frauds), kinds }
+        Found { hits, precision: share(hits, looked_at.len()), recall: share(hits, frauds), kinds }
     }
 
     fn months(&self) -> Vec<Month> {

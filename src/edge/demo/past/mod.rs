@@ -20,7 +20,7 @@ use crate::measure::lists::Lists;
 use alerts::{Alerts, Payments};
 use churn::{Churn, Customers};
 use desk::{Desk, DeskReport};
-use orders::{Hits, NextOrder, hits};
+use orders::{NextOrder, Rated};
 
 /// Event time and events of a chunk at most. A chunk's inputs come one after the other, so it must be shorter than the
 /// lateness of 10 min that the engine bears.
@@ -88,13 +88,13 @@ pub struct Applied {
 pub struct Recommend {
     /// Whether an order held an item of the list as it was when the visit began that led to the order. A list that is
     /// made in a visit does not show what is in the cart.
-    pub next_order: BTreeMap<String, Hits>,
+    pub next_order: Rated,
     /// Whether the next thing that was looked at, picked or bought was on the last list, as in `habitue backtest`.
-    pub next_item: BTreeMap<String, Hits>,
+    pub next_item: Rated,
 }
 
-/// Takes everything that happens before the end out of the shop, which goes on from there. `passed` hears the event time
-/// now and then.
+/// Takes everything that happens before the end out of the shop, which goes on from there. `passed` hears the event
+/// time now and then.
 ///
 /// # Errors
 /// When the service stops, which is a fault of ours.
@@ -246,8 +246,8 @@ impl Told {
             anomaly: self.payments.alerts(),
             churn: self.customers.churn(known_ms),
             recommend: Recommend {
-                next_order: hits(&self.next_order.finish()),
-                next_item: hits(&self.next_item),
+                next_order: (&self.next_order.finish()).into(),
+                next_item: (&self.next_item).into(),
             },
         }
     }

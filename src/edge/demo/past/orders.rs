@@ -26,11 +26,23 @@ impl From<&Tally> for Hits {
     }
 }
 
-/// By name: `default` is the whole list, others its items of one source, and the baselines on the same events.
-pub(super) fn hits(lists: &Lists) -> BTreeMap<String, Hits> {
-    let all = lists.published().map(|(name, tally)| (name.to_owned(), tally));
-    let baselines = lists.baselines().map(|(name, tally)| (format!("baseline_{name}"), tally));
-    all.chain(baselines).map(|(name, tally)| (name, tally.into())).collect()
+/// Lists by name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rated {
+    /// `default` is the whole list, the others its items of one source, where it had any.
+    pub learners: BTreeMap<String, Hits>,
+    /// `popularity` and `own_recent`, on the events of `default`.
+    pub baselines: BTreeMap<String, Hits>,
+}
+
+impl From<&Lists> for Rated {
+    fn from(lists: &Lists) -> Rated {
+        let named = |(name, tally): (&str, &Tally)| (name.to_owned(), tally.into());
+        Rated {
+            learners: lists.published().map(named).collect(),
+            baselines: lists.baselines().map(named).collect(),
+        }
+    }
 }
 
 /// Rates an order by the list that the customer had before the visit. What a visit adds, to lists and baselines alike,
@@ -116,8 +128,8 @@ mod tests {
         next.taken(c, &["d"], hour + 2, true);
         next.pass(2 * hour);
         assert!(next.open.is_empty());
-        let found = hits(&next.finish());
-        assert_eq!((found["default"].n, found["default"].hits), (2, 1));
-        assert_eq!((found["baseline_own_recent"].n, found["baseline_own_recent"].hits), (2, 1));
+        let Rated { learners, baselines } = (&next.finish()).into();
+        assert_eq!((learners["default"].n, learners["default"].hits), (2, 1));
+        assert_eq!((baselines["own_recent"].n, baselines["own_recent"].hits), (2, 1));
     }
 }

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::{Hits, Past};
-use crate::edge::demo::past::alerts::{Desk, Reason};
+use super::Past;
+use super::alerts::{Found, Reason};
+use super::orders::{Hits, Rated as RatedLists};
 use crate::measure::churn::Rated;
 use crate::measure::table::Quality;
 
@@ -44,11 +45,11 @@ impl Past {
         ] {
             print_churn(out, what, rated, table)?;
         }
-        let rows = |lists: &std::collections::BTreeMap<String, Hits>| -> Vec<Vec<String>> {
+        let rows = |lists: &RatedLists| -> Vec<Vec<String>> {
             let row = |(name, hits): (&String, &Hits)| {
                 vec![name.clone(), hits.n.to_string(), share(hits.hit_rate_10), share(hits.mrr_10)]
             };
-            lists.iter().map(row).collect()
+            lists.learners.iter().chain(&lists.baselines).map(row).collect()
         };
         for (what, lists) in
             [("LIST, NEXT ORDER", &self.recommend.next_order), ("LIST, NEXT ITEM", &self.recommend.next_item)]
@@ -63,7 +64,7 @@ impl Past {
         let found = &self.anomaly;
         let desks = std::iter::once(("default", &found.default))
             .chain(found.baselines.iter().map(|(name, desk)| (*name, desk)));
-        let row = |(name, desk): (&str, &Desk)| {
+        let row = |(name, desk): (&str, &Found)| {
             let shares = [desk.precision, desk.recall].into_iter();
             let shares = shares.chain(desk.kinds.values().map(|kind| kind.recall)).map(share);
             [name.to_owned(), desk.hits.to_string()].into_iter().chain(shares).collect()
@@ -81,11 +82,9 @@ impl Past {
         table(out, &["STRONGEST REASON", "ALERTS", "FRAUDS"], &reasons)?;
         writeln!(out)?;
         let ranking = &found.ranking;
-        let ranked = std::iter::once(("default", &ranking.default))
-            .chain(ranking.baselines.iter().map(|(name, rating)| (*name, rating)));
-        let rows = ranked.map(|(name, rating)| {
+        let rows = ranking.learners.iter().chain(&ranking.baselines).map(|(name, rating)| {
             let numbers = [rating.auc, rating.average_precision].map(share);
-            std::iter::once(name.to_owned()).chain(numbers).collect()
+            std::iter::once((*name).to_owned()).chain(numbers).collect()
         });
         table(out, &["RISK", "AUC", "AVERAGE PRECISION"], &rows.collect::<Vec<Vec<String>>>())
     }

@@ -6,6 +6,7 @@ use super::basket::{Picked, fill};
 use super::catalogue::{Catalogue, ItemNumber};
 use super::draw::{chance, exponential, log_normal, poisson};
 use super::order::{Buyer, Means};
+use super::shopper::Shopper;
 use super::{Occurrence, Truth};
 use crate::event::{Engagement, EngagementKind, Event, TimeMs};
 
@@ -115,7 +116,7 @@ impl Shop {
         self.check_out(&walk, &buyer, &basket, means);
     }
 
-    fn bought(&mut self, shopper: &mut super::shopper::Shopper, basket: &[Picked]) {
+    fn bought(&mut self, shopper: &mut Shopper, basket: &[Picked]) {
         for (item, _) in basket {
             let interval_days = self.catalogue.interval_days(*item);
             shopper.bought(&mut self.rng, *item, interval_days, self.now_ms);
