@@ -4,6 +4,7 @@ pub mod backtest;
 pub mod cli;
 pub mod connect;
 pub mod csv_file;
+pub mod demo;
 pub mod evaluate;
 pub mod event_files;
 pub mod http;

@@ -16,7 +16,7 @@ use crate::learn::bg_nbd::Parameters;
 use crate::signal::fact::ChurnMoment;
 
 /// Moments told so far; a few dozen bytes each.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Moments(Vec<ChurnMoment>);
 
 /// How well the moments of one kind were told.
@@ -71,15 +71,35 @@ impl Moments {
 
     /// What is known of the moments when events up to `end_ms` are.
     pub fn rated(mut self, horizon_days: u16, end_ms: TimeMs) -> Ratings {
+        self.sort();
+        let labels = self.labels(TimeMs::from(horizon_days) * DAY_MS);
+        self.rated_by(&labels, horizon_days, end_ms)
+    }
+
+    /// The same where somebody knows of each moment whether it is followed by churn.
+    pub fn rated_against(
+        mut self,
+        churned: impl Fn(&ChurnMoment) -> bool,
+        horizon_days: u16,
+        end_ms: TimeMs,
+    ) -> Ratings {
+        self.sort();
+        let labels: Vec<bool> = self.0.iter().map(churned).collect();
+        self.rated_by(&labels, horizon_days, end_ms)
+    }
+
+    fn sort(&mut self) {
         self.0.sort_by_key(|moment| (moment.time_ms, moment.customer));
+    }
+
+    fn rated_by(&self, labels: &[bool], horizon_days: u16, end_ms: TimeMs) -> Ratings {
         let horizon_ms = TimeMs::from(horizon_days) * DAY_MS;
-        let labels = self.labels(horizon_ms);
         let mut ages = Ages::default();
         let mut known = [Known::default(), Known::default()];
         // Published, then the baselines in the order of their names below.
         let mut scores: [[Vec<(f64, f64)>; 5]; 2] = Default::default();
         let mut ratings = [Rated::default(), Rated::default()];
-        for (moment, churned) in self.0.iter().zip(labels) {
+        for (moment, churned) in self.0.iter().zip(labels.iter().copied()) {
             let kind = usize::from(!moment.is_order);
             let typical = Parameters::typical(ages.mean(moment));
             let share = known[kind].share(moment.time_ms, horizon_ms);

@@ -74,31 +74,45 @@ impl Default for Lists {
 impl Lists {
     /// A customer took items; None for a guest, who is not rated.
     pub fn taken(&mut self, customer: Option<&str>, items: &[&str], time_ms: TimeMs) {
+        if let Some(customer) = customer {
+            self.rate(customer, items, time_ms);
+        }
+        self.learn(customer, items, time_ms);
+    }
+
+    /// The list that the customer was given last, and the baselines, against items that are taken. Nothing where there
+    /// is no list or no item.
+    pub fn rate(&mut self, customer: &str, items: &[&str], time_ms: TimeMs) {
         let items: Vec<u32> = items.iter().map(|item| item_hash(item)).collect();
+        let Lists { last, popularity, published, baselines } = self;
+        let Some(last) = last.get(&event_hash(customer)).filter(|last| !last.list.is_empty()) else { return };
         if items.is_empty() {
             return;
         }
-        let Lists { last, popularity, published, baselines } = self;
-        if let Some(customer) = customer {
-            let last = last.entry(event_hash(customer)).or_default();
-            if !last.list.is_empty() {
-                let all = last.list.iter().map(|(item, _)| *item);
-                published.entry("default".into()).or_default().rate(&items, all);
-                let mut sources: Vec<&String> = last.list.iter().map(|(_, source)| source).collect();
-                sources.sort_unstable();
-                sources.dedup();
-                for source in sources {
-                    let of_source = last.list.iter().filter(|(_, of)| of == source).map(|(item, _)| *item);
-                    published.entry(source.clone()).or_default().rate(&items, of_source);
-                }
-                let top = popularity.top(LIST, time_ms);
-                baselines[0].rate(&items, top.into_iter().map(|(item, _)| item));
-                baselines[1].rate(&items, last.recent.items().iter().copied());
-            }
-            items.iter().for_each(|item| last.recent.push(*item));
+        let all = last.list.iter().map(|(item, _)| *item);
+        published.entry("default".into()).or_default().rate(&items, all);
+        let mut sources: Vec<&String> = last.list.iter().map(|(_, source)| source).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        for source in sources {
+            let of_source = last.list.iter().filter(|(_, of)| of == source).map(|(item, _)| *item);
+            published.entry(source.clone()).or_default().rate(&items, of_source);
         }
-        for item in items {
-            popularity.add(item, 1.0, time_ms);
+        let top = popularity.top(LIST, time_ms);
+        baselines[0].rate(&items, top.into_iter().map(|(item, _)| item));
+        baselines[1].rate(&items, last.recent.items().iter().copied());
+    }
+
+    /// What the baselines learn of items that a customer took; None for a guest.
+    pub fn learn(&mut self, customer: Option<&str>, items: &[&str], time_ms: TimeMs) {
+        if items.is_empty() {
+            return;
+        }
+        let mut recent =
+            customer.map(|customer| &mut self.last.entry(event_hash(customer)).or_default().recent);
+        for item in items.iter().map(|item| item_hash(item)) {
+            recent.iter_mut().for_each(|recent| recent.push(item));
+            self.popularity.add(item, 1.0, time_ms);
         }
     }
 

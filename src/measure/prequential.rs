@@ -2,6 +2,8 @@
 //!
 //! A payment is rated when it is fed; its label is used by no baseline before the verdict arrives.
 
+use serde::Serialize;
+
 use crate::event::{Feedback, Purchase, TimeMs, Verdict, event_hash};
 use crate::math::hash::IdMap;
 use crate::math::moments::Moments;
@@ -40,7 +42,7 @@ struct Payment {
 }
 
 /// Quality of one ranking of the scored payments.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Rating {
     pub n: usize,
     pub positives: usize,

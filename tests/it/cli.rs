@@ -6,8 +6,9 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 12] = [
     &["backtest"],
+    &["demo"],
     &["evaluate"],
     &["evaluate", "table"],
     &["evaluate", "orders"],

@@ -21,6 +21,8 @@ mod cli;
 #[cfg(feature = "service")]
 mod config;
 #[cfg(feature = "service")]
+mod demo;
+#[cfg(feature = "service")]
 mod embedded;
 #[cfg(feature = "service")]
 mod evaluate;

@@ -1,14 +1,15 @@
 //! Backtest: event files through the whole service, in event time, with labels when they would have come.
 
+mod chunks;
 mod report;
 mod service;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+pub use chunks::Chunks;
 pub use report::Outcome;
-pub use service::{Counts, Service};
-use service::{RecordPlace, Said};
+pub use service::{Counts, Made, RecordPlace, Said, Service};
 
 use crate::analysis::churn;
 use crate::config::Mapping;
@@ -24,9 +25,6 @@ use crate::measure::prequential::Prequential;
 /// Event time and events of a chunk at most. What one chunk causes is seen by the next.
 const CHUNK_MS: TimeMs = 60_000;
 const CHUNK_EVENTS: usize = 512;
-/// A pause that passes before the event that ends it: timers that are due in it find nothing of that event. In a
-/// shorter one they are due with it.
-const PAUSE_MS: TimeMs = 3_600_000;
 
 /// Why a backtest ends early.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +62,7 @@ pub fn run(
         taken: Vec::new(),
         service: None,
         partitions,
-        now_ms: TimeMs::MIN,
-        chunk_began_ms: TimeMs::MIN,
-        chunk_events: 0,
+        chunks: Chunks::new(CHUNK_MS, CHUNK_EVENTS),
         events: 0,
     };
     feeder.all()?;
@@ -84,10 +80,7 @@ struct Feeder {
     /// From the first event on.
     service: Option<Service>,
     partitions: u32,
-    /// Largest event time so far: what the clock shows.
-    now_ms: TimeMs,
-    chunk_began_ms: TimeMs,
-    chunk_events: usize,
+    chunks: Chunks,
     events: u64,
 }
 
@@ -116,42 +109,37 @@ impl Feeder {
 
     fn feed(&mut self, event: &Event<'_>) -> Result<(), BacktestError> {
         let time_ms = event.time_ms();
-        let is_over = time_ms.saturating_sub(self.chunk_began_ms) >= CHUNK_MS;
-        if self.chunk_events >= CHUNK_EVENTS || (self.chunk_events > 0 && is_over) {
+        if self.chunks.ends_before(time_ms) {
             self.catch_up()?;
         }
-        let is_pause = time_ms.saturating_sub(self.now_ms) >= PAUSE_MS;
-        self.now_ms = self.now_ms.max(time_ms);
-        if is_pause {
+        if self.chunks.advance(time_ms) {
             self.catch_up()?;
-        }
-        if self.chunk_events == 0 {
-            self.chunk_began_ms = time_ms;
         }
         if let Event::Feedback(feedback) = event {
             self.prequential.verdict(feedback);
         }
         let service = match &mut self.service {
             Some(service) => service,
-            None => self.service.insert(Service::start(self.now_ms, self.partitions)?),
+            None => self.service.insert(Service::start(self.chunks.now_ms(), self.partitions)?),
         };
-        let source = service.feed(event, self.now_ms)?;
+        let source = service.feed(event, self.chunks.now_ms())?;
+        self.chunks.fed(time_ms);
         let items: Vec<String> = event.taken().into_iter().map(str::to_owned).collect();
         let customer = event.customer().map(str::to_owned);
         self.taken.push(Taken { source, customer, items, time_ms });
-        self.chunk_events += 1;
         self.events += 1;
         Ok(())
     }
 
     fn catch_up(&mut self) -> Result<(), BacktestError> {
-        self.chunk_events = 0;
-        let Feeder { service: Some(service), prequential, lists, moments, taken, now_ms, .. } = self else {
+        self.chunks.caught_up();
+        let Feeder { service: Some(service), prequential, lists, moments, taken, chunks, .. } = self else {
             return Ok(());
         };
-        let mut made = service.catch_up(*now_ms, &mut |said| match said {
+        let mut made = service.catch_up(chunks.now_ms(), &mut |said| match said {
             Said::Scored { event_id, value } => prequential.score(event_id, value),
             Said::Moment(moment) => moments.push(moment),
+            Said::Alerted { .. } => {}
         })?;
         for Taken { source, customer, items, time_ms } in taken.drain(..) {
             let items: Vec<&str> = items.iter().map(String::as_str).collect();
@@ -172,7 +160,7 @@ impl Feeder {
             counts: self.service.as_mut().map(Service::counts).unwrap_or_default(),
             prequential: self.prequential,
             lists: self.lists,
-            churn: self.moments.rated(churn::Config::default().horizon_days, self.now_ms),
+            churn: self.moments.rated(churn::Config::default().horizon_days, self.chunks.now_ms()),
             service: self.service,
         }
     }

@@ -43,7 +43,7 @@ impl Outcome {
             self.dead_letters().map(|(reason, count)| (reason.to_owned(), json!(count))).collect();
         let [purchases, engagements, feedback] = self.counts.applied;
         let baselines: Map<String, Value> =
-            self.baselines().map(|(name, rating)| (name.to_owned(), rated(&rating))).collect();
+            self.baselines().map(|(name, rating)| (name.to_owned(), json!(rating))).collect();
         json!({
             "events": self.events,
             "seconds": self.seconds,
@@ -60,7 +60,7 @@ impl Outcome {
             "state_bytes": self.counts.state_bytes,
             "analyses": {
                 "anomaly": {
-                    "learners": { "default": rated(&self.prequential.published()) },
+                    "learners": { "default": self.prequential.published() },
                     "baselines": baselines,
                 },
                 "recommend": {
@@ -203,16 +203,6 @@ fn tallies<'a>(of: impl Iterator<Item = (&'a str, &'a Tally)>) -> Map<String, Va
     let shown =
         |tally: &Tally| json!({ "n": tally.n, "hit_rate_10": tally.hit_rate(), "mrr_10": tally.mrr() });
     of.map(|(name, tally)| (name.to_owned(), shown(tally))).collect()
-}
-
-fn rated(rating: &Rating) -> Value {
-    json!({
-        "n": rating.n,
-        "positives": rating.positives,
-        "auc": rating.auc,
-        "average_precision": rating.average_precision,
-        "card_precision_100": rating.card_precision_100,
-    })
 }
 
 fn line(what: impl Into<String>, count: impl ToString) -> Vec<String> {

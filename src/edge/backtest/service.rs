@@ -106,6 +106,8 @@ pub type RecordPlace = (usize, u32, u64);
 pub enum Said<'a> {
     /// An anomaly score.
     Scored { event_id: &'a str, value: f64 },
+    /// An alert, with the code of its strongest reason.
+    Alerted { event_id: &'a str, reason: &'a str },
     /// A moment of churn.
     Moment(ChurnMoment),
 }
@@ -134,6 +136,18 @@ struct SourceJson {
 struct ItemJson {
     item: String,
     source: String,
+}
+
+/// As much of an alert as is looked at.
+#[derive(Deserialize)]
+struct Alerted {
+    event_id: String,
+    reasons: Vec<ReasonJson>,
+}
+
+#[derive(Deserialize)]
+struct ReasonJson {
+    code: String,
 }
 
 /// As much of a score as is looked at.
@@ -174,7 +188,7 @@ impl Service {
             engine: Arc::new(engine::Config::default()),
         };
         let mut outputs = log.reader()?;
-        let topics = [Topic::Scores, Topic::Recommendations];
+        let topics = [Topic::Scores, Topic::Alerts, Topic::Recommendations];
         let of = |topic| (0..partitions).map(move |p| (Place::new(topic, p), 0));
         let moments = Place::new(Topic::Facts, Fact::churn_partition(partitions));
         let read = topics.into_iter().flat_map(of).chain([(moments, 0)]);
@@ -255,6 +269,14 @@ impl Service {
             }
             if record.place.topic == Topic::Facts {
                 read_moments(&self.wire, value).for_each(|moment| said(Said::Moment(moment)));
+                return;
+            }
+            if record.place.topic == Topic::Alerts {
+                let alert: Option<Alerted> = serde_json::from_slice(value).ok();
+                if let Some(Alerted { event_id, reasons }) = &alert {
+                    let reason = reasons.first().map_or("", |reason| &reason.code);
+                    said(Said::Alerted { event_id, reason });
+                }
                 return;
             }
             let score: Option<Scored<'_>> = serde_json::from_slice(value).ok();

@@ -40,6 +40,7 @@ commands! {
     Tap = tap;
     DeadLetters = dead_letters;
     Backtest = backtest;
+    Demo = demo;
     Evaluate = evaluate;
     Topics = topics;
     Validate = validate;
