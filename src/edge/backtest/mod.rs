@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub use chunks::Chunks;
 pub use report::Outcome;
-pub use service::{Counts, Made, RecordPlace, Said, Service};
+pub use service::{Continued, Counts, Held, Made, RecordPlace, Said, Service};
 
 use crate::analysis::churn;
 use crate::config::Mapping;

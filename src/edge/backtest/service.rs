@@ -5,8 +5,8 @@
 //! chunk causes is seen by the next one, and by no event of its own. What was consumed is deleted.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -14,8 +14,8 @@ use serde::Deserialize;
 use crate::analysis::{Published, anomaly};
 use crate::codec::{SchemaSet, WireForm, built_in, encode_event};
 use crate::customer::Customer;
-use crate::edge::log::sim::{SimConfig, SimLog, SimReader};
-use crate::edge::log::{Group, Log, LogError, Place, Reader};
+use crate::edge::log::sim::{OwnedRecord, SimConfig, SimLog, SimReader};
+use crate::edge::log::{Ends, Group, Log, LogError, Place, Reader};
 use crate::edge::shard::apply::Apply;
 use crate::edge::shard::commit::{Committer, Report};
 use crate::edge::shard::contents::MemoryContents;
@@ -55,6 +55,23 @@ pub struct Service {
     chunks: u64,
     alerts: u64,
     buffer: Vec<u8>,
+    /// Where it is continued elsewhere: what it leaves behind.
+    left: Option<Arc<LastSnapshots>>,
+}
+
+/// What a service leaves to the one that goes on.
+pub struct Continued {
+    /// One of each partition of both stages, at its committed position.
+    pub snapshots: Vec<Snapshot>,
+    pub places: Vec<Held>,
+    pub offsets: Vec<(Group, Place, u64)>,
+}
+
+/// What a place still holds.
+pub struct Held {
+    pub place: Place,
+    pub ends: Ends,
+    pub records: Vec<OwnedRecord>,
 }
 
 /// A stage's shard: its apply side and its committer.
@@ -83,6 +100,24 @@ impl SnapshotStore for NoSnapshots {
 
     fn get(&self, stage: &str, partition: u32, position: u64) -> Result<Vec<u8>, String> {
         Err(format!("there is no snapshot of {stage} {partition} at {position}"))
+    }
+}
+
+/// The snapshots cut at the end.
+#[derive(Default)]
+struct LastSnapshots(Mutex<Vec<Snapshot>>);
+
+impl SnapshotStore for LastSnapshots {
+    fn submit(&self, snapshot: Snapshot) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
+    }
+
+    fn list(&self, _stage: &str, _partition: u32) -> Result<Vec<u64>, String> {
+        Ok(Vec::new())
+    }
+
+    fn get(&self, stage: &str, partition: u32, position: u64) -> Result<Vec<u8>, String> {
+        NoSnapshots.get(stage, partition, position)
     }
 }
 
@@ -164,6 +199,22 @@ impl Service {
     /// # Errors
     /// When the service does not start, which is a fault of ours.
     pub fn start(now_ms: TimeMs, partitions: u32) -> Result<Service, ShardError> {
+        Service::start_with(now_ms, partitions, None)
+    }
+
+    /// As [`Service::start`], one that [`Service::end`] will end.
+    ///
+    /// # Errors
+    /// When the service does not start, which is a fault of ours.
+    pub fn start_continued(now_ms: TimeMs, partitions: u32) -> Result<Service, ShardError> {
+        Service::start_with(now_ms, partitions, Some(Arc::default()))
+    }
+
+    fn start_with(
+        now_ms: TimeMs,
+        partitions: u32,
+        left: Option<Arc<LastSnapshots>>,
+    ) -> Result<Service, ShardError> {
         let config = SimConfig {
             start_ms: now_ms,
             session_timeout_ms: NEVER_MS,
@@ -178,7 +229,10 @@ impl Service {
         let wire = wire()?;
         let environment = Environment {
             log: log.clone(),
-            store: Arc::new(NoSnapshots),
+            store: match &left {
+                Some(left) => Arc::clone(left) as Arc<dyn SnapshotStore>,
+                None => Arc::new(NoSnapshots),
+            },
             contents: Arc::<MemoryContents>::default(),
             jobs: Arc::new(InlineJobs),
             clock: clock.clone(),
@@ -211,6 +265,7 @@ impl Service {
             chunks: 0,
             alerts: 0,
             buffer: Vec::new(),
+            left,
         };
         for _ in 0..TURNS_MAX {
             service.turn()?;
@@ -294,6 +349,41 @@ impl Service {
         Ok(made)
     }
 
+    /// Ends it at rest, after [`Service::catch_up`]. Nothing is left where it was not started to be continued.
+    ///
+    /// # Errors
+    /// When the service does not come to its end, which is a fault of ours.
+    pub fn end(mut self) -> Result<Option<Continued>, ShardError> {
+        let Some(left) = self.left.take() else { return Ok(None) };
+        self.customer.apply.drain();
+        self.market.apply.drain();
+        let mut turns = 0;
+        while !(self.customer.apply.is_drained() && self.market.apply.is_drained()) {
+            self.turn()?;
+            turns += 1;
+            if turns == TURNS_MAX {
+                return Err(hangs("the service does not drain"));
+            }
+        }
+        self.customer.apply.last_snapshots();
+        self.market.apply.last_snapshots();
+        let mut places = Vec::new();
+        for topic in Topic::ALL {
+            for partition in 0..self.log.partitions(topic)?.unwrap_or(0) {
+                let place = Place::new(topic, partition);
+                let records = self.log.all_committed(place)?;
+                places.push(Held { place, ends: self.log.ends(place)?, records });
+            }
+        }
+        let groups = [Group::Customer, Group::Market].into_iter();
+        let offsets = groups.flat_map(|group| {
+            self.log.offsets(group).into_iter().map(move |(place, offset)| (group, place, offset))
+        });
+        let offsets = offsets.collect();
+        let snapshots = std::mem::take(&mut *left.0.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Some(Continued { snapshots, places, offsets }))
+    }
+
     /// What it holds now.
     pub fn counts(&mut self) -> Counts {
         let stats = self.customer.apply.take_stats();
@@ -341,8 +431,14 @@ impl Service {
                 self.log.delete_before(place, next)?;
             }
         }
-        let read = [Topic::Models, Topic::Alerts, Topic::Scores, Topic::DeadLetters, Topic::Recommendations];
-        for topic in read {
+        let read = [Topic::Scores, Topic::DeadLetters, Topic::Recommendations];
+        let done = [Topic::Models, Topic::Alerts];
+        // Who goes on needs the newest of each model and row, and shows the alerts.
+        let read_again: &[Topic] = if self.left.is_some() { &[] } else { &done };
+        if self.left.is_some() {
+            self.log.run_retention();
+        }
+        for topic in read.into_iter().chain(read_again.iter().copied()) {
             for partition in 0..self.log.partitions(topic)?.unwrap_or(0) {
                 let place = Place::new(topic, partition);
                 self.log.delete_before(place, self.log.ends(place)?.stable)?;

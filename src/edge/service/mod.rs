@@ -12,6 +12,8 @@ pub mod totals;
 pub mod verify;
 mod watch;
 
+use std::cell::Cell;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -81,6 +83,35 @@ const JOINED_AFTER: Duration = Duration::from_secs(10);
 /// # Errors
 /// Why it did not start or could not go on. A drain that was asked for is no error.
 pub fn run(config: &Config, apply_settings: bool) -> Result<(), ServiceError> {
+    run_with(config, apply_settings, Companion::default())
+}
+
+/// What a run is given where it is part of something larger.
+#[derive(Default)]
+pub struct Companion {
+    /// Already open; else the configuration says which.
+    pub log: Option<EmbeddedLog>,
+    /// What "now" is to events that come without a time; else wall time.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// Called when the service has started, on a thread that waits for it.
+    pub started: Option<Box<dyn FnOnce(Started)>>,
+}
+
+/// A service that has started.
+pub struct Started {
+    /// Set it to drain and end; it is set where the service ends by itself.
+    pub stop: Stop,
+    /// Where it serves HTTP.
+    pub address: SocketAddr,
+    pub metrics: Arc<Metrics>,
+    pub recent: Arc<Recent>,
+}
+
+/// As [`run`], with a companion.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(config: &Config, apply_settings: bool, companion: Companion) -> Result<(), ServiceError> {
     let failed = |what: &str, error: std::io::Error| ServiceError::Failed(format!("{what}: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -105,9 +136,22 @@ pub fn run(config: &Config, apply_settings: bool) -> Result<(), ServiceError> {
     tracing::info!(instance = config.service.instance, http = %server.address(), "starting");
     let snapshots = Arc::new(snapshots(config, runtime.handle().clone())?);
     let observed = Arc::new(Observed::new(metrics, Arc::clone(&health), snapshots));
-    let run = Run { config, apply_settings, stop: &stop, observed: &observed, api: &api };
-    let result =
-        if config.has_embedded_log() { run.on(embedded_log(config)) } else { run.on(kafka_log(config)) };
+    let Companion { log, clock, started } = companion;
+    let run = Run {
+        config,
+        apply_settings,
+        stop: &stop,
+        observed: &observed,
+        api: &api,
+        clock: clock.unwrap_or_else(|| Arc::new(WallClock)),
+        started: Cell::new(started),
+        address: server.address(),
+    };
+    let result = match log {
+        Some(log) => run.on(Ok(log)),
+        None if config.has_embedded_log() => run.on(embedded_log(config)),
+        None => run.on(kafka_log(config)),
+    };
     if let Err(error) = &result {
         health.failed(&error.to_string());
     }
@@ -161,6 +205,9 @@ struct Run<'a> {
     observed: &'a Arc<Observed>,
     /// Filled when everything has started.
     api: &'a api::Late,
+    clock: Arc<dyn Clock>,
+    started: Cell<Option<Box<dyn FnOnce(Started)>>>,
+    address: SocketAddr,
 }
 
 impl Run<'_> {
@@ -349,7 +396,7 @@ impl Service {
             instance: config.service.instance.clone(),
             log: if config.has_embedded_log() { "embedded" } else { "kafka" },
             ingest,
-            events: Intake::new(Arc::clone(wire), partitions, record_bytes_max),
+            events: Intake::new(Arc::clone(wire), partitions, record_bytes_max, Arc::clone(&run.clock)),
             cursor: Arc::new({
                 let log = environment.log.clone();
                 move |name: &str| log.cursor(name)
@@ -359,7 +406,7 @@ impl Service {
                     (environment.log.clone(), Arc::clone(wire), self.servants_stop.clone());
                 move |wanted| tap::open(log.clone(), Arc::clone(&wire), wanted, stop.clone())
             }),
-            recent,
+            recent: Arc::clone(&recent),
             inbox: Arc::clone(&observed.inbox),
             shared: Arc::clone(shared),
             health: Arc::clone(&observed.health),
@@ -368,6 +415,10 @@ impl Service {
         };
         // It is empty: one start is one service.
         let _ = run.api.set(api);
+        if let Some(started) = run.started.take() {
+            let (stop, metrics) = (run.stop.clone(), Arc::clone(&observed.metrics));
+            started(Started { stop, address: run.address, metrics, recent });
+        }
         Ok(())
     }
 

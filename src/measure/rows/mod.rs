@@ -3,6 +3,8 @@
 mod cell;
 mod layout;
 
+use std::collections::VecDeque;
+
 use crate::event::{Currency, Engagement, EngagementKind, Event, Feedback, Line, Purchase, TimeMs, Verdict};
 pub use layout::{
     Constants, EngagementLayout, FeedbackLayout, LabelLayout, Layout, PurchaseLayout, Selector, TimeLayout,
@@ -65,12 +67,12 @@ pub struct Rows {
     layout: Layout,
     /// Distinguishes the made-up ids of several files.
     prefix: String,
-    /// Orders whose next line may come, in the order of their first lines: those of the time of the last row, which
-    /// may lie mixed, or the one of the last row alone. Refunds stand apart.
-    open: Vec<Open>,
-    open_ms: TimeMs,
+    /// Orders whose next line may come, in the order of their first lines. Refunds stand apart.
+    open: VecDeque<Open>,
 }
 
+/// Lines of several orders may lie mixed: an order is whole when none of its lines has come for so long.
+const LINES_APART_MS: TimeMs = 120_000;
 /// Orders that are open at most; a file in which more lie mixed gives some in parts.
 const OPEN_MAX: usize = 256;
 
@@ -80,12 +82,20 @@ struct Open {
     order: String,
     purchase: Purchase<'static>,
     fraud: Option<bool>,
+    /// Time of its last line.
+    last_ms: TimeMs,
+}
+
+impl From<Open> for Mapped {
+    fn from(open: Open) -> Mapped {
+        Mapped { event: Event::Purchase(open.purchase), fraud: open.fraud }
+    }
 }
 
 impl Rows {
     pub fn new(layout: Layout, file: usize) -> Rows {
         let prefix = if file == 0 { String::new() } else { format!("{file}:") };
-        Rows { layout, prefix, open: Vec::new(), open_ms: TimeMs::MIN }
+        Rows { layout, prefix, open: VecDeque::new() }
     }
 
     /// Takes row number `row`, from 0; pushes what it completes to `out`.
@@ -113,8 +123,7 @@ impl Rows {
 
     /// The orders that were still open.
     pub fn finish(&mut self, out: &mut Vec<Mapped>) {
-        let closed = self.open.drain(..);
-        out.extend(closed.map(|open| Mapped { event: Event::Purchase(open.purchase), fraud: open.fraud }));
+        out.extend(self.open.drain(..).map(Mapped::from));
     }
 
     fn line(&mut self, row: u64, cells: &dyn Cells, out: &mut Vec<Mapped>) -> Result<(), LeftOut> {
@@ -150,6 +159,7 @@ impl Rows {
         // The last one first: mostly it is this one.
         if let Some(open) = self.open.iter_mut().rev().find(is_of) {
             open.purchase.lines.push(line);
+            open.last_ms = open.last_ms.max(time_ms);
             return Ok(());
         }
         let order = order.unwrap_or_default();
@@ -170,16 +180,19 @@ impl Rows {
             refund,
         };
         let fraud = self.layout.label.as_ref().and_then(|label| label.read(cells));
-        if time_ms != self.open_ms || self.open.len() == OPEN_MAX {
-            self.finish(out);
-        }
-        self.open_ms = time_ms;
-        let is_whole = order.is_empty();
-        self.open.push(Open { order, purchase, fraud });
-        if is_whole {
-            self.finish(out);
-        }
+        // One without an order's number waits for nothing but those before it.
+        let last_ms = if order.is_empty() { TimeMs::MIN } else { time_ms };
+        self.open.push_back(Open { order, purchase, fraud, last_ms });
+        self.close(time_ms, out);
         Ok(())
+    }
+
+    /// Hands over what is whole, in the order of first lines: a younger order waits for an older one.
+    fn close(&mut self, now_ms: TimeMs, out: &mut Vec<Mapped>) {
+        let is_whole = |open: &Open| open.last_ms < now_ms.saturating_sub(LINES_APART_MS);
+        while self.open.len() > OPEN_MAX || self.open.front().is_some_and(is_whole) {
+            out.extend(self.open.pop_front().map(Mapped::from));
+        }
     }
 
     fn engagement(

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::shop::{Config, Occurrence, Shop};
-use crate::edge::backtest::{BacktestError, Chunks, RecordPlace, Said, Service};
+use crate::edge::backtest::{BacktestError, Chunks, Continued, RecordPlace, Said, Service};
+use crate::edge::log::LogError;
 use crate::event::{Event, Feedback, Reject, TimeMs};
 use crate::measure::lists::Lists;
 use alerts::{Alerts, Payments};
@@ -103,9 +104,35 @@ pub fn tell(
     settings: &Settings,
     passed: &mut dyn FnMut(TimeMs),
 ) -> Result<Past, BacktestError> {
+    let service = Service::start(shop.next_time_ms(), 1)?;
+    tell_to(service, shop, settings, passed).map(|(past, _)| past)
+}
+
+/// As [`tell`], and what the service leaves to the one that goes on.
+///
+/// # Errors
+/// As [`tell`].
+pub fn tell_and_leave(
+    shop: &mut Shop,
+    settings: &Settings,
+    passed: &mut dyn FnMut(TimeMs),
+) -> Result<(Past, Continued), BacktestError> {
+    let service = Service::start_continued(shop.next_time_ms(), 1)?;
+    let (past, service) = tell_to(service, shop, settings, passed)?;
+    let left = service.end()?;
+    let nothing = || LogError::Fatal("the service of the past left nothing".to_owned());
+    Ok((past, left.ok_or_else(nothing)?))
+}
+
+fn tell_to(
+    service: Service,
+    shop: &mut Shop,
+    settings: &Settings,
+    passed: &mut dyn FnMut(TimeMs),
+) -> Result<(Past, Service), BacktestError> {
     let start_ms = shop.next_time_ms();
     let mut told = Told {
-        service: Service::start(start_ms, 1)?,
+        service,
         chunks: Chunks::new(CHUNK_MS, CHUNK_EVENTS),
         taken: Vec::new(),
         events: Events::default(),
@@ -223,12 +250,12 @@ impl Told {
         Ok(())
     }
 
-    fn past(mut self, settings: &Settings, start_ms: TimeMs, known_ms: TimeMs) -> Past {
+    fn past(mut self, settings: &Settings, start_ms: TimeMs, known_ms: TimeMs) -> (Past, Service) {
         let counts = self.service.counts();
         let [purchases, engagements, feedback] = counts.applied;
         let dead =
             Reject::ALL.into_iter().map(|reason| (reason.name(), counts.dead_letters[reason as usize]));
-        Past {
+        let past = Past {
             seed: settings.seed,
             start_ms,
             end_ms: settings.end_ms,
@@ -249,7 +276,8 @@ impl Told {
                 next_order: (&self.next_order.finish()).into(),
                 next_item: (&self.next_item).into(),
             },
-        }
+        };
+        (past, self.service)
     }
 }
 

@@ -14,6 +14,46 @@ use crate::measure::table::Quality;
 pub type Table = fn(&mut dyn Write, &[&str], &[Vec<String>]) -> io::Result<()>;
 
 impl Past {
+    /// What was found, in a few lines.
+    pub fn sentences(&self) -> String {
+        let share = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{share:.2}"));
+        let (alerts, amount) = (&self.anomaly.default, self.anomaly.baselines.get("amount"));
+        let amount = amount.map_or(String::new(), |amount| {
+            format!(
+                " (alerting on the highest amounts: {}, {})",
+                share(amount.precision),
+                share(amount.recall)
+            )
+        });
+        let churn = &self.churn.no_order.in_silence;
+        let auc = |of: &str| match churn.learners.get(of).or_else(|| churn.baselines.get(of))? {
+            Quality::Classification { auc, .. } => *auc,
+            _ => None,
+        };
+        let lists = &self.recommend.next_order;
+        let hits = |of: &str| {
+            lists.learners.get(of).or_else(|| lists.baselines.get(of)).and_then(|hits| hits.hit_rate_10)
+        };
+        format!(
+            "A made-up shop, seed {}, {} days of its past in {} events, held against what is true:\n  \
+             alerts: {} on {} frauds, precision {}, recall {}{amount}\n  \
+             who does not order again within 90 days: AUC {} (days since the last order: {})\n  \
+             an item of the list in the next order: {} (the customer's last ten: {}, what is popular: {})",
+            self.seed,
+            (self.end_ms - self.start_ms) / super::DAY_MS,
+            self.events.all,
+            self.anomaly.alerts,
+            self.anomaly.frauds,
+            share(alerts.precision),
+            share(alerts.recall),
+            share(auc("default")),
+            share(auc("recency")),
+            share(hits("default")),
+            share(hits("own_recent")),
+            share(hits("popularity")),
+        )
+    }
+
     /// Everything but the months; `table` sets rows under a head.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Events and verdicts in.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,6 +9,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -16,10 +18,13 @@ use super::{Late, Refusal, started};
 use crate::codec::Decoder;
 use crate::edge::ingest::IngestError;
 use crate::edge::log::{Outgoing, Place};
+use crate::edge::shard::Clock;
 use crate::edge::shard::wire::{Wire, partition_of};
 use crate::event::{Event, Input, TimeMs};
 use crate::signal::Topic;
 
+/// As the engine has it: what lies further ahead is refused.
+const AHEAD_MAX_MS: TimeMs = 3_600_000;
 /// Events of one request at most.
 const EVENTS_MAX: usize = 5_000;
 
@@ -30,6 +35,7 @@ pub struct Intake {
     record_bytes_max: usize,
     /// By [`Input::index`].
     decoders: Mutex<Vec<Decoder>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// What became of one event, in the order of the request.
@@ -55,16 +61,24 @@ impl Taken {
     }
 }
 
+/// What is looked at before the input is known.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(borrow, rename = "type")]
-    kind: Option<std::borrow::Cow<'a, str>>,
+    kind: Option<Cow<'a, str>>,
+    time_ms: Option<IgnoredAny>,
 }
 
 impl Intake {
-    pub fn new(wire: Arc<Wire>, partitions: u32, record_bytes_max: usize) -> Intake {
+    /// `clock` says what "now" is to an event without a time, and what lies in the future.
+    pub fn new(wire: Arc<Wire>, partitions: u32, record_bytes_max: usize, clock: Arc<dyn Clock>) -> Intake {
         let decoders = Input::ALL.map(|input| wire.json_decoder(input)).into();
-        Intake { wire, partitions, record_bytes_max, decoders: Mutex::new(decoders) }
+        Intake { wire, partitions, record_bytes_max, decoders: Mutex::new(decoders), clock }
+    }
+
+    /// What "now" is to events.
+    fn now_ms(&self) -> TimeMs {
+        self.clock.now_ms()
     }
 
     /// Reads each event; those that can be read become records, in their order.
@@ -72,8 +86,13 @@ impl Intake {
         let mut decoders = self.decoders.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut records, mut results) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
         for event in events {
-            let text = event.get().as_bytes();
-            let outcome = all.map_or_else(|| input_of(text), Ok).and_then(|input| {
+            let head = serde_json::from_str::<Head<'_>>(event.get());
+            let filled = head.as_ref().is_ok_and(|head| head.time_ms.is_none());
+            let filled = filled.then(|| with_time(event.get(), self.now_ms()));
+            let text = filled.as_deref().unwrap_or(event.get()).as_bytes();
+            let input = head.map_err(|error| format!("malformed: {error}"));
+            let input = input.and_then(|head| all.map_or_else(|| head.input(), Ok));
+            let outcome = input.and_then(|input| {
                 let event = decoders[input.index()].decode(text);
                 event.map_err(|rejected| format!("{}: {}", rejected.reason.name(), rejected.detail))
             });
@@ -95,6 +114,10 @@ impl Intake {
             Event::Engagement(_) => Input::Engagements,
             Event::Feedback(_) => Input::Feedback,
         };
+        let now_ms = self.now_ms();
+        if event.time_ms() > now_ms + AHEAD_MAX_MS {
+            return Err(format!("implausible_time: more than an hour after {now_ms}, which is now"));
+        }
         let value = self.wire.event(event, text);
         if value.len() > self.record_bytes_max {
             return Err(format!("too_large: {} bytes, {} are allowed", value.len(), self.record_bytes_max));
@@ -104,7 +127,7 @@ impl Intake {
             place,
             key: event.key().as_bytes().to_vec(),
             value: Some(value),
-            timestamp_ms: now_ms(),
+            timestamp_ms: wall_ms(),
         })
     }
 }
@@ -117,26 +140,34 @@ fn id_of(event: &Event<'_>) -> String {
     }
 }
 
-fn input_of(text: &[u8]) -> Result<Input, String> {
-    let head: Head<'_> = serde_json::from_slice(text).map_err(|error| format!("malformed: {error}"))?;
-    match head.kind.as_deref() {
-        Some("purchase") => Ok(Input::Purchases),
-        Some("engagement") => Ok(Input::Engagements),
-        Some("feedback") => Ok(Input::Feedback),
-        Some(other) => {
-            let known = ["purchase", "engagement", "feedback"];
-            let meant = crate::config::nearest(other, &known).map(|near| format!("; did you mean {near}?"));
-            Err(format!(
-                "malformed: type {other:?} is none of {}{}",
-                known.join(", "),
-                meant.unwrap_or_default()
-            ))
+impl Head<'_> {
+    fn input(&self) -> Result<Input, String> {
+        match self.kind.as_deref() {
+            Some("purchase") => Ok(Input::Purchases),
+            Some("engagement") => Ok(Input::Engagements),
+            Some("feedback") => Ok(Input::Feedback),
+            Some(other) => {
+                let known = ["purchase", "engagement", "feedback"];
+                let meant =
+                    crate::config::nearest(other, &known).map(|near| format!("; did you mean {near}?"));
+                let (known, meant) = (known.join(", "), meant.unwrap_or_default());
+                Err(format!("malformed: type {other:?} is none of {known}{meant}"))
+            }
+            None => Err("missing_field: type: one of purchase, engagement, feedback".to_owned()),
         }
-        None => Err("missing_field: type: one of purchase, engagement, feedback".to_owned()),
     }
 }
 
-fn now_ms() -> TimeMs {
+/// The object with a time in front.
+fn with_time(text: &str, time_ms: TimeMs) -> String {
+    match text.trim_start().strip_prefix('{') {
+        Some(rest) if rest.trim_start().starts_with('}') => format!("{{\"time_ms\":{time_ms}{rest}"),
+        Some(rest) => format!("{{\"time_ms\":{time_ms},{rest}"),
+        None => text.to_owned(),
+    }
+}
+
+fn wall_ms() -> TimeMs {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     TimeMs::try_from(now.as_millis()).unwrap_or(TimeMs::MAX)
 }
@@ -145,11 +176,10 @@ pub async fn events(state: State<Late>, body: Bytes) -> Result<Response, Refusal
     take(&state, &split(&body)?, None).await
 }
 
-/// A verdict may leave out its time, which is now, and its source.
+/// A verdict may leave out its source.
 pub async fn feedback(state: State<Late>, body: Bytes) -> Result<Response, Refusal> {
     let mut verdict: Value = serde_json::from_slice(&body).map_err(|error| bad(&error.to_string()))?;
     let Some(fields) = verdict.as_object_mut() else { return Err(bad("a verdict is one object")) };
-    fields.entry("time_ms").or_insert_with(|| json!(now_ms()));
     fields.entry("source").or_insert_with(|| json!("http"));
     let text = verdict.to_string();
     let raw: &RawValue = serde_json::from_str(&text).map_err(|error| bad(&error.to_string()))?;

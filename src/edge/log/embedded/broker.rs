@@ -10,7 +10,7 @@ use super::record::Stored;
 use super::store::{Batch, Store};
 use super::{EmbeddedConfig, TopicConfig};
 use crate::edge::log::group::{GroupMetadata, GroupState};
-use crate::edge::log::{Group, LogError, Place};
+use crate::edge::log::{Ends, Group, LogError, Place};
 use crate::event::TimeMs;
 use crate::signal::Topic;
 
@@ -279,6 +279,27 @@ impl Broker {
             let Some((_, closing)) = self.unsynced.pop_front() else { break };
             self.close(&closing, true);
         }
+    }
+
+    /// Fills a batch with what a place of another log holds. `Fatal` where the place has something.
+    pub fn adopt(
+        &mut self,
+        place: Place,
+        ends: Ends,
+        records: &mut [Stored],
+        store: &Store,
+        batch: &mut Batch,
+    ) -> Result<(), LogError> {
+        self.partition_mut(place)?.adopt(ends)?;
+        self.write_records(records, store, batch)?;
+        self.dirty.insert(place);
+        self.write_states(store, batch)
+    }
+
+    pub fn adopt_offset(&mut self, group: Group, place: Place, offset: u64) {
+        let offsets = &mut self.group(group).offsets;
+        offsets.send(u32::MAX, &[(place, offset)], 0);
+        offsets.finish(u32::MAX, true);
     }
 
     /// Ends a transaction without a trace but gaps.

@@ -29,10 +29,12 @@ use self::broker::Broker;
 pub use self::consumer::{EmbeddedConsumer, EmbeddedReader};
 use self::folder::Owned;
 pub use self::producer::{EmbeddedAppender, EmbeddedProducer};
+use self::record::Stored;
 use self::shared::Shared;
 use self::store::Store;
 use super::group::GroupMetadata;
-use super::{Group, Log, LogError, Place};
+use super::sim::OwnedRecord;
+use super::{Ends, Group, Log, LogError, Place};
 use crate::event::TimeMs;
 use crate::signal::Topic;
 
@@ -128,6 +130,31 @@ impl EmbeddedLog {
         let broker = Broker::new(config, &store).map_err(failed)?;
         let shared = Shared::new(broker, store, owned);
         Ok(EmbeddedLog { shared: shared.map_err(|error| OpenError::Failed(error.to_string()))? })
+    }
+
+    /// Takes over what another log holds, offsets included: ends and records of places, and groups' committed
+    /// offsets. For a log that is empty.
+    ///
+    /// # Errors
+    /// `Fatal` where a place does not exist or has something; what the store says.
+    pub fn adopt(
+        &self,
+        held: &[(Place, Ends, &[OwnedRecord])],
+        offsets: &[(Group, Place, u64)],
+    ) -> Result<(), LogError> {
+        let shared = &self.shared;
+        let number = shared.write(|broker, batch| {
+            for (place, ends, records) in held {
+                let mut stored: Vec<Stored> = records.iter().map(Stored::from).collect();
+                broker.adopt(*place, *ends, &mut stored, &shared.store, batch)?;
+            }
+            for (group, place, offset) in offsets {
+                broker.adopt_offset(*group, *place, *offset);
+                shared.store.put_offset(batch, *group, *place, *offset);
+            }
+            Ok(None)
+        })?;
+        shared.sync(number)
     }
 
     /// Deletes what lies below `offset`, at most up to the last stable offset.

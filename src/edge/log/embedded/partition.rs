@@ -94,6 +94,16 @@ impl Partition {
         self.open.remove(&number);
     }
 
+    /// Begins where another log's place stands. `Fatal` where this one has begun already.
+    pub fn adopt(&mut self, ends: Ends) -> Result<(), LogError> {
+        if self.state.high > 0 {
+            return Err(LogError::Fatal(format!("{:?} is not empty", self.place)));
+        }
+        let active = Segment { first: ends.low, ..Segment::default() };
+        self.state = PlaceState { low: ends.low, high: ends.stable, active };
+        Ok(())
+    }
+
     /// Counts a record that is about to be written. Returns the segment that it has filled.
     pub fn account(
         &mut self,

@@ -2,6 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::edge::log::sim::OwnedRecord;
 use crate::edge::log::{LogError, Outgoing, Place, Record};
 use crate::event::TimeMs;
 
@@ -22,16 +23,26 @@ pub(super) struct Stored {
 impl Stored {
     /// The offset is given later.
     pub fn new(record: &Outgoing) -> Stored {
-        let value = record.value.as_deref();
+        Stored::of(record.place, 0, record.timestamp_ms, Some(&record.key), record.value.as_deref())
+    }
+
+    fn of(
+        place: Place,
+        offset: u64,
+        timestamp_ms: TimeMs,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Stored {
         let length = |part: Option<&[u8]>| part.map_or(NULL, |part| part.len() as u32);
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + record.key.len() + value.map_or(0, <[u8]>::len));
+        let (key_bytes, value_bytes) = (key.unwrap_or_default(), value.unwrap_or_default());
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + key_bytes.len() + value_bytes.len());
         bytes.extend(0_u64.to_le_bytes());
-        bytes.extend(record.timestamp_ms.to_le_bytes());
-        bytes.extend(length(Some(&record.key)).to_le_bytes());
+        bytes.extend(timestamp_ms.to_le_bytes());
+        bytes.extend(length(key).to_le_bytes());
         bytes.extend(length(value).to_le_bytes());
-        bytes.extend(&record.key);
-        bytes.extend(value.unwrap_or_default());
-        Stored { place: record.place, offset: 0, timestamp_ms: record.timestamp_ms, bytes }
+        bytes.extend(key_bytes);
+        bytes.extend(value_bytes);
+        Stored { place, offset, timestamp_ms, bytes }
     }
 
     /// Sets its place in the order in which everything was written, whatever the topic.
@@ -44,6 +55,13 @@ impl Stored {
     /// Key and value together, in bytes.
     pub fn content_bytes(&self) -> usize {
         self.bytes.len() - HEAD_BYTES
+    }
+}
+
+impl From<&OwnedRecord> for Stored {
+    fn from(record: &OwnedRecord) -> Stored {
+        let OwnedRecord { place, offset, timestamp_ms, key, value } = record;
+        Stored::of(*place, *offset, *timestamp_ms, key.as_deref(), value.as_deref())
     }
 }
 
