@@ -6,6 +6,7 @@
 pub mod api;
 mod health;
 mod page;
+mod site;
 
 use std::io;
 use std::net::SocketAddr;
@@ -150,7 +151,7 @@ async fn version() -> Json<Version> {
 }
 
 async fn require_token(State(shown): State<Shown>, request: Request, next: Next) -> Response {
-    let Some(token) = &shown.token else { return next.run(request).await };
+    let Some(token) = &shown.token else { return site::refuse_others(request, next).await };
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
     if same(given.as_bytes(), token.as_bytes()) {

@@ -60,7 +60,7 @@ async function measure() {
   if (samples.length > SLOTS) samples.shift();
   if (last) {
     push(rates, rateSince(last, now));
-    push(latencies, quantile(last.buckets, now.buckets, 0.99));
+    push(latencies, quantile(back(LATENCY_SAMPLES).buckets, now.buckets, 0.99));
   }
   show(now);
 }
