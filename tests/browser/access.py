@@ -88,7 +88,12 @@ ALL = {
 }
 
 
+# Half way through a transition colours are of neither state. One without end cannot be finished.
+SETTLE = "() => document.getAnimations().forEach((one) => { try { one.finish(); } catch { one.cancel(); } })"
+
+
 def check(checks, where, page):
+    page.evaluate(SETTLE)
     for what, script in ALL.items():
         checks.none(f"{where}: {what}", page.evaluate(script))
 

@@ -195,7 +195,9 @@ export function listenToControls() {
   pause.addEventListener("click", () => {
     paused = !paused;
     setText(pause, paused ? "Resume" : "Pause");
-    byId("live").dataset.paused = String(paused);
+    const live = byId("live");
+    live.dataset.paused = String(paused);
+    if (live.dataset.state === "on") setText(byId("live-words"), paused ? "paused" : "live");
     if (!paused) release();
   });
   byId("fresh").addEventListener("click", () => {

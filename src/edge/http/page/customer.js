@@ -62,6 +62,7 @@ function show(id) {
   byId("customer-close").hidden = false;
   byId("lookup-id").value = id;
   setText(byId("customer-heading"), `Customer ${id}`);
+  document.title = `${id} · Habitué`;
   byId("customer").scrollTop = 0;
   say(`Looking up ${id} …`);
   byId("customer-heading").focus();
@@ -75,6 +76,7 @@ function close() {
   byId("customer-close").hidden = true;
   byId("lookup-id").value = "";
   setText(byId("customer-heading"), "Customer");
+  document.title = "Habitué";
   say("Choose a customer in an alert, or look one up by id.");
   (opener?.isConnected && opener !== document.body ? opener : byId("lookup-id")).focus();
 }

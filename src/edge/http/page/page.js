@@ -2,9 +2,9 @@
 
 import { listenToControls, loadAlerts, take } from "./alerts.js";
 import { followAddress, listenToLookup, refresh } from "./customer.js";
-import { byId, make, setText } from "./element.js";
+import { byId, setText } from "./element.js";
 import { followPulse } from "./pulse.js";
-import { Refused, follow, getText, onUnauthorized, setToken } from "./server.js";
+import { Refused, follow, getText, hasToken, onUnauthorized, setToken } from "./server.js";
 import { sentence, when } from "./words.js";
 
 const FIRST_WAIT_MS = 1_000;
@@ -52,8 +52,10 @@ function heard(name, data) {
 
 function connected(again) {
   aliveAt = Date.now();
-  byId("live").dataset.state = "on";
-  setText(byId("live-words"), "live");
+  const live = byId("live");
+  live.dataset.state = "on";
+  setText(byId("live-words"), live.dataset.paused === "true" ? "paused" : "live");
+  setText(byId("example-commands"), example());
   byId("token").hidden = true;
   document.body.classList.remove("locked");
   const banner = byId("banner");
@@ -136,10 +138,11 @@ function listenToToken() {
 
 /** Eight usual payments and one that is fifty times as large. */
 function example() {
+  const token = hasToken() ? ' -H "Authorization: Bearer $HABITUE_HTTP_TOKEN"' : "";
   return `now=$(date +%s)
 for i in 1 2 3 4 5 6 7 8 9; do
   price=$((1000 + 40 * i)); [ $i = 9 ] && price=60000
-  curl -s ${location.origin}/api/v1/events -d '{
+  curl -s ${location.origin}/api/v1/events${token} -d '{
     "type": "purchase", "event_id": "try-'$now-$i'", "order": "'$now-$i'",
     "customer": "ada", "terminal": "till-1", "time_ms": '$now'000,
     "currency": "EUR",
@@ -150,7 +153,6 @@ done`;
 
 function listenToExample() {
   const copy = byId("example-copy");
-  byId("example").append(make("code", {}, example()));
   copy.addEventListener("click", async () => {
     const copied = await navigator.clipboard?.writeText(example()).then(() => true, () => false);
     setText(copy, copied ? "Copied" : "Copying is not allowed here: select the text");

@@ -101,6 +101,7 @@ export async function health() {
     const stuck = await probe("/livez");
     if (stuck) return ["broken", `Not well: ${sentence(stuck)}`];
     const [all, lag] = [status.partitions.length, status.partitions.reduce((sum, one) => sum + one.lag, 0)];
+    if (all === 0) return ["waiting", "Ready, but no partition is with this instance."];
     const live = status.partitions.filter((one) => one.state === "live").length;
     const waiting = lag === 0 ? "nothing waits" : `${several(lag, "record")} ${lag === 1 ? "waits" : "wait"}`;
     return ["ready", `Ready: ${count(live)} of ${several(all, "partition")} live, ${waiting}.`];
@@ -130,10 +131,10 @@ function unready(reason) {
   return [reason.startsWith("failed") ? "broken" : "waiting", sentence(reason)];
 }
 
-/** Asks for ever, while the page is seen. */
+/** Asks for ever, while the page is seen and does not wait for a token. */
 export async function followPulse() {
   for (;;) {
-    if (!document.hidden) {
+    if (!document.hidden && !document.body.classList.contains("locked")) {
       const [[state, words]] = await Promise.all([health(), measure().catch(quietly)]);
       byId("health").dataset.state = state;
       setText(byId("health-words"), words);
