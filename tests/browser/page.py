@@ -10,6 +10,7 @@ screenshots to target/browser. --page takes the page's files from a folder, for 
 import argparse
 import os
 import itertools
+import math
 import pathlib
 import subprocess
 import sys
@@ -431,7 +432,7 @@ class Traffic(threading.Thread):
 
     def run(self):
         for second in itertools.count():
-            guests = [self._shop.payment(None, 10 + place % 20, "till-2") for place in range(20 + (7 * second) % 12)]
+            guests = [self._shop.payment(None, 10 + place % 20, "till-2") for place in range(24 + round(11 * math.sin(second / 22)) + (7 * second) % 12)]
             self._service.send([dict(guest, event_id="guest-" + guest["event_id"], order="G" + guest["order"]) for guest in guests])
             if self._ended.wait(0.2):
                 return

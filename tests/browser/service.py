@@ -60,7 +60,7 @@ class Service:
             headers["Authorization"] = f"Bearer {self._token}"
         request = urllib.request.Request(self.origin + path, body and json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.status, answer.headers, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.headers, error.read().decode()

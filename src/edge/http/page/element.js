@@ -39,7 +39,8 @@ export function bar(part) {
 /** A line over values, oldest first, with the area below it; a null is a gap in what is known. */
 export function sparkline(svg, values, slots) {
   const known = values.filter((value) => value !== null);
-  const [width, height, top] = [240, 56, Math.max(...known, 1e-9)];
+  // Room above, so that what is steady is a line and not a block.
+  const [width, height, top] = [240, 56, 1.3 * Math.max(...known, 1e-9)];
   const at = (value, i) => {
     const x = width - ((values.length - 1 - i) * width) / (slots - 1);
     return [x, height - 2 - (value / top) * (height - 6)].map((number) => number.toFixed(1));
