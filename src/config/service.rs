@@ -19,10 +19,11 @@ pub struct Service {
     pub instance: String,
     /// Shards in this process, each with two threads; 0 is one for each core. 0 to 256. Default 0.
     pub shards: u16,
-    /// Where metrics, probes and version are served. Off loopback `http_token` is required.
+    /// Where the page, the API, metrics, probes and version are served. Off loopback `http_token` is required.
     /// Default 127.0.0.1:9464.
     pub http: SocketAddr,
-    /// Bearer token for `/metrics` and `/version`; the probes need none. Default: none.
+    /// Bearer token for the API, `/metrics` and `/version`; the probes need none, and the page asks for it.
+    /// Without one, requests from pages of other sites are refused. Default: none.
     pub http_token: Option<Secret>,
     pub log: Logging,
 }

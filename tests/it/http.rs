@@ -81,6 +81,51 @@ fn metrics_and_version_are_served() {
 }
 
 #[test]
+fn the_page_needs_no_token_and_asks_for_nothing_from_elsewhere() {
+    let shown = shown(Some("geheim"));
+    let server = start(&shown);
+    let page = get(&server, "/", "");
+    assert_eq!(page.status, 200);
+    assert!(page.head.contains("content-type: text/html; charset=utf-8"), "{}", page.head);
+    for rule in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'none'"] {
+        assert!(page.head.contains(rule), "{rule}: {}", page.head);
+    }
+    assert!(page.head.contains("x-content-type-options: nosniff"), "{}", page.head);
+    let mut files = vec!["/page/server.js".to_owned()];
+    files.extend(page.body.split('"').filter(|text| text.starts_with("/page/")).map(str::to_owned));
+    assert!(files.len() > 3, "{files:?}");
+    for file in files {
+        let answer = get(&server, &file, "");
+        assert_eq!(answer.status, 200, "{file}");
+        let kinds = ["text/css", "text/javascript", "image/svg+xml"];
+        assert!(kinds.iter().any(|kind| answer.head.contains(kind)), "{}", answer.head);
+        let tag = answer.head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag");
+        let again = get(&server, &file, &format!("If-None-Match: {tag}\r\n"));
+        assert_eq!((again.status, again.body.as_str()), (304, ""), "{file}");
+        assert_eq!(get(&server, &file, "If-None-Match: \"0\"\r\n").status, 200, "{file}");
+        // A name space is no request; anything else with a scheme would be.
+        let elsewhere = answer.body.replace("http://www.w3.org/2000/svg", "");
+        assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"), "{file}");
+        assert!(!elsewhere.contains("innerHTML"), "{file}: data becomes markup");
+    }
+    assert_eq!(get(&server, "/page/", "").status, 404);
+}
+
+#[test]
+fn pages_of_other_sites_are_refused_where_there_is_no_token() {
+    let origin = "Origin: https://shop.example\r\n";
+    let open = start(&shown(None));
+    for path in ["/metrics", "/version", "/api/v1/status"] {
+        assert_eq!(get(&open, path, origin).status, 403, "{path}");
+    }
+    assert_eq!(get(&open, "/version", "Origin: http://test\r\n").status, 200);
+    assert_eq!(get(&open, "/livez", origin).status, 200);
+    let guarded = start(&shown(Some("geheim")));
+    let allowed = format!("{origin}Authorization: Bearer geheim\r\n");
+    assert_eq!(get(&guarded, "/version", &allowed).status, 200);
+}
+
+#[test]
 fn a_token_guards_everything_but_the_probes() {
     let shown = shown(Some("geheim"));
     let server = start(&shown);

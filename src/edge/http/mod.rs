@@ -5,6 +5,8 @@
 
 pub mod api;
 mod health;
+mod page;
+mod site;
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +37,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub struct Shown {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
-    /// Asked of everything but the probes as a bearer token.
+    /// Asked of everything but the probes and the page's files as a bearer token.
     pub token: Option<Arc<str>>,
     /// Set when the service has started; empty for ever where there is none.
     pub api: api::Late,
@@ -118,7 +120,8 @@ pub fn router(shown: Shown) -> Router {
         .route("/version", get(version))
         .merge(api::router(Arc::clone(&shown.api)))
         .route_layer(middleware::from_fn_with_state(shown.clone(), require_token));
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).merge(guarded).with_state(shown)
+    let open = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).merge(page::router());
+    open.merge(guarded).with_state(shown)
 }
 
 async fn metrics(State(shown): State<Shown>) -> Response {
@@ -148,7 +151,7 @@ async fn version() -> Json<Version> {
 }
 
 async fn require_token(State(shown): State<Shown>, request: Request, next: Next) -> Response {
-    let Some(token) = &shown.token else { return next.run(request).await };
+    let Some(token) = &shown.token else { return site::refuse_others(request, next).await };
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
     if same(given.as_bytes(), token.as_bytes()) {
