@@ -210,7 +210,7 @@ mod tests {
         );
         let recent = Recent::new(Arc::new(wire.expect("built-in schemas fit")));
         let mut listener = recent.listen();
-        let mut tell = |topic, key: &str, number: u8| {
+        let tell = |topic, key: &str, number: u8| {
             let place = Place::new(topic, 0);
             log.append_record(place, Some(key.as_bytes()), Some(&[number]), 0).expect("written");
         };

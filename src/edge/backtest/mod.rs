@@ -94,7 +94,7 @@ struct Taken {
 
 impl Feeder {
     fn all(&mut self) -> Result<(), BacktestError> {
-        while let Some(next) = self.files.next()? {
+        while let Some(next) = self.files.next_event()? {
             if let Next::Event(mapped) = &next
                 && let Event::Purchase(purchase) = &mapped.event
             {

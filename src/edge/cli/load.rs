@@ -143,14 +143,14 @@ impl Load<'_> {
         self.position = position;
         let mut sent = Sent { skipped: position, ..Sent::default() };
         for skipped in 0..position {
-            if files.next()?.is_none() {
+            if files.next_event()?.is_none() {
                 let message = format!("the service has {position} events of this load, the files have {skipped}");
                 return Err(Failure::new(Exit::Guard, message));
             }
         }
         let mut batch = Vec::with_capacity(self.args.batch as usize);
         let mut is_first = position == 0;
-        while let Some(next) = files.next()? {
+        while let Some(next) = files.next_event()? {
             if std::mem::take(&mut is_first) {
                 check_watermark(&next, watermark_ms)?;
             }

@@ -87,7 +87,7 @@ impl EventFiles {
     ///
     /// # Errors
     /// When a file breaks off or is not what it should be.
-    pub fn next(&mut self) -> Result<Option<Next>, ReadError> {
+    pub fn next_event(&mut self) -> Result<Option<Next>, ReadError> {
         loop {
             let earliest = self.earliest()?;
             let until_ms = earliest.map_or(TimeMs::MAX, |(_, time_ms)| time_ms);

@@ -94,8 +94,11 @@ pub struct Companion {
     /// What "now" is to events that come without a time; else wall time.
     pub clock: Option<Arc<dyn Clock>>,
     /// Called when the service has started, on a thread that waits for it.
-    pub started: Option<Box<dyn FnOnce(Started)>>,
+    pub started: Option<OnStart>,
 }
+
+/// What is called when the service has started.
+pub type OnStart = Box<dyn FnOnce(Started)>;
 
 /// A service that has started.
 pub struct Started {
@@ -206,7 +209,7 @@ struct Run<'a> {
     /// Filled when everything has started.
     api: &'a api::Late,
     clock: Arc<dyn Clock>,
-    started: Cell<Option<Box<dyn FnOnce(Started)>>>,
+    started: Cell<Option<OnStart>>,
     address: SocketAddr,
 }
 

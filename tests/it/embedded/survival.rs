@@ -5,7 +5,7 @@ use habitue::edge::log::{Appender, Ends, Group, Log, LogError, Place, Producer, 
 use habitue::signal::Topic;
 
 use super::{Embedded, Folder, config};
-use crate::log::{WAIT, alerts, append, open, outgoing, producer, read, sole_member, values, write};
+use crate::log::{Bench, WAIT, alerts, append, open, outgoing, producer, read, sole_member, values, write};
 
 fn ends(log: &EmbeddedLog, place: Place) -> Ends {
     log.reader().unwrap().ends(place).unwrap()

@@ -40,9 +40,9 @@ pub struct Api {
     pub ingest: Ingest,
     pub events: Intake,
     /// Positions of loads, asked of the log; may block.
-    pub cursor: Arc<dyn Fn(&str) -> Result<Option<u64>, LogError> + Send + Sync>,
+    pub cursor: Cursor,
     /// Reads a topic on a thread of its own.
-    pub tap: Box<dyn Fn(Wanted) -> mpsc::Receiver<Value> + Send + Sync>,
+    pub tap: Tap,
     pub recent: Arc<Recent>,
     pub inbox: Arc<Inbox>,
     pub shared: Arc<Shared>,
@@ -53,6 +53,11 @@ pub struct Api {
 }
 
 pub use events::Intake;
+
+/// Position of a load by its name.
+pub type Cursor = Arc<dyn Fn(&str) -> Result<Option<u64>, LogError> + Send + Sync>;
+/// Records as JSON, as they are read.
+pub type Tap = Box<dyn Fn(Wanted) -> mpsc::Receiver<Value> + Send + Sync>;
 
 /// Set when the service has started.
 pub type Late = Arc<OnceLock<Api>>;
