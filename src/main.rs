@@ -8,6 +8,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let mut out = BufWriter::new(stdout().lock());
+    // Not locked: the demo's view writes beside it.
+    let mut out = BufWriter::new(stdout());
     ExitCode::from(habitue::edge::cli::run(std::env::args_os(), &mut out).code())
 }

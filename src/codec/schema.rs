@@ -46,7 +46,7 @@ built_ins! {
     8 JOURNAL "journal"
     11 CONTROL "control"
     17 MODEL "model"
-    18 FACT "fact"
+    19 FACT "fact"
 }
 
 /// The built-in schema id of an input's records.

@@ -33,7 +33,9 @@ pub fn colour(terminal: bool) -> bool {
 }
 
 fn filter(logging: &Logging, wanted: &str) -> Result<EnvFilter, LoggingError> {
-    let directives = if wanted.is_empty() { logging.level.name() } else { wanted };
+    // Of the store's own steps only what is wrong.
+    let own = format!("{},fjall=warn,lsm_tree=warn", logging.level.name());
+    let directives = if wanted.is_empty() { &own } else { wanted };
     EnvFilter::try_new(directives).map_err(|error| LoggingError::Filter(format!("`{directives}`: {error}")))
 }
 
@@ -44,7 +46,8 @@ mod tests {
     #[test]
     fn the_environment_overrides_the_configuration() {
         let logging = Logging::default();
-        assert_eq!(filter(&logging, "").expect("a level").to_string(), "info");
+        let own = filter(&logging, "").expect("a level").to_string();
+        assert!(own.contains("info") && own.contains("fjall=warn"), "{own}");
         assert_eq!(filter(&logging, "habitue=debug").expect("a filter").to_string(), "habitue=debug");
         assert!(filter(&logging, "habitue=loud").is_err());
     }

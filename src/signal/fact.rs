@@ -42,6 +42,8 @@ pub enum Fact {
     Verdict { event: u64, time_ms: TimeMs, fraud: bool },
     /// A verdict that has found its payment. Keyed by the entity.
     EntityVerdict { entity: String, time_ms: TimeMs, fraud: bool },
+    /// A payment went through an entity that had a verdict before, whatever comes of it. Keyed by the entity.
+    EntityPayment { entity: String, time_ms: TimeMs },
     /// A customer took an item: it counts for the item, and each pair for what was there before. Keyed by the
     /// item.
     Item { item: String, time_ms: TimeMs, before: Before },
@@ -109,7 +111,7 @@ impl Fact {
     pub fn bytes(&self) -> usize {
         let texts = match self {
             Fact::Payment { entities, .. } => entities.iter().map(|entity| entity.len() + 3).sum(),
-            Fact::EntityVerdict { entity, .. } => entity.len() + 3,
+            Fact::EntityVerdict { entity, .. } | Fact::EntityPayment { entity, .. } => entity.len() + 3,
             Fact::Item { item, before, .. } => item.len() + before.items().len() * 7,
             Fact::Pairs { lefts, .. } => lefts.items().len() * 7,
             Fact::Popular { items, repeats, .. } => items.len() * 13 + repeats.len() * 8,
@@ -130,7 +132,9 @@ impl Fact {
         let of = |hash: u64| u32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0);
         let hash = match &self {
             Fact::Payment { event, .. } | Fact::Verdict { event, .. } => *event,
-            Fact::EntityVerdict { entity, .. } => xxh3_64(entity.as_bytes()),
+            Fact::EntityVerdict { entity, .. } | Fact::EntityPayment { entity, .. } => {
+                xxh3_64(entity.as_bytes())
+            }
             Fact::Item { item, .. } => u64::from(item_hash(item)),
             Fact::Pairs { right, time_ms, lefts } => {
                 let mut rest: Before = *lefts;

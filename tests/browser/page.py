@@ -214,7 +214,7 @@ def a_verdict_changes_the_next_score(checks, service, window):
         checks.that("the button is marked", card.get_by_role("button", name="Fraud").get_attribute("aria-pressed") == "true")
     print(f"   longest from the press to the changed score: {1000 * max(took):.0f} ms")
     reason = shop.pay(CUSTOMERS[20], 1900, "kiosk-1")
-    checks.soon("an alert at the terminal says why", card_of(page, reason).get_by_text("of the verdicts on terminal kiosk-1 say fraud"))
+    checks.soon("an alert at the terminal says why", card_of(page, reason).get_by_text("of what lately went through terminal kiosk-1 was fraud"))
     before = service.risk_of(shop.pay(next(others), 12, "kiosk-1"))
     button = card_of(page, reason).get_by_role("button", name="Legitimate")
     seconds, risk = press_and_watch(button, service, shop, others, {"terminal": "kiosk-1"}, before)

@@ -38,20 +38,25 @@ fn auc(rated: &Value, of: &str, name: &str) -> f64 {
     rated[of][name]["auc"].as_f64().expect("both classes")
 }
 
-/// On a shop of the usual size whose desk looks at its alerts. Where nobody does, the highest amounts find as much fraud:
-/// see docs/benchmarks/quality.md.
+/// On a shop of the usual size whose desk looks at its alerts. Of the few payments that are alerted the highest amounts
+/// find about as many; over all payments the order by risk is the better one: see docs/benchmarks/quality.md.
 #[test]
 fn what_is_said_is_better_than_baselines_on_the_truth() {
     let (past, _) = tell_with_desk(&Config::default(), 1, 240, Some(12));
     let found = &past.anomaly;
     assert!(found.frauds > 50 && found.alerts > 20, "{found:?}");
     let [amount, random] = ["amount", "random"].map(|name| found.baselines[name].hits);
-    assert!(found.default.hits > amount && found.default.hits > 5 * random.max(1), "{found:?}");
+    assert!(found.default.hits >= amount && found.default.hits > 5 * random.max(1), "{found:?}");
     assert!(past.desk.is_some_and(|desk| desk.verdicts <= found.alerts as u64 && desk.verdicts > 10));
     let ranking = json!(found.ranking);
     let best = ["amount", "amount_z", "entity_share", "random"].map(|name| auc(&ranking, "baselines", name));
     let risk = auc(&ranking, "learners", "default");
     assert!(best.iter().all(|auc| risk > auc + 0.02), "{risk} {best:?}");
+    let precision =
+        |of: &str, name: &str| ranking[of][name]["average_precision"].as_f64().expect("both classes");
+    let best = ["amount", "amount_z", "entity_share", "random"].map(|name| precision("baselines", name));
+    let risk = precision("learners", "default");
+    assert!(best.iter().all(|precision| risk > *precision), "{risk} {best:?}");
 
     let churn = json!(past.churn.no_order);
     let default = auc(&churn["in_silence"], "learners", "default");
@@ -131,6 +136,28 @@ fn the_command_writes_one_document() {
     let text = String::from_utf8(said.stdout).expect("text");
     let events = document["past"]["events"]["all"].to_string();
     assert!(text.contains(&events) && text.contains("COMPROMISED TERMINAL"), "{text}");
-    assert_eq!(habitue(&["--months", "1"]).status.code(), Some(2));
+    assert_eq!(habitue(&["--json"]).status.code(), Some(2), "only of the past");
+    assert_eq!(habitue(&["--http", "0.0.0.0:0"]).status.code(), Some(2), "off loopback");
     assert_eq!(habitue(&["--past-only", "--months", "0"]).status.code(), Some(2));
+}
+
+/// The past is handed over, the shop goes on, and the end is clean.
+#[test]
+fn the_shop_goes_on_live_after_its_past() {
+    let folder = crate::embedded::Folder::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_habitue"));
+    command.args(["demo", "--months", "1", "--seed", "5", "--speed", "20000", "--seconds", "12"]);
+    command.args(["--http", &format!("127.0.0.1:{port}"), "--folder"]).arg(folder.path());
+    let output = command.output().unwrap();
+    let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{text}{error}");
+    assert!(text.contains(&format!("The page: http://127.0.0.1:{port}/")), "{text}");
+    let seen = text.lines().find_map(|line| line.strip_prefix("Seen live: ")).expect("what was seen");
+    let events: u64 = seen.split(' ').next().unwrap().parse().unwrap();
+    assert!(events > 500, "{seen}");
+    let again = command.output().unwrap();
+    let error = String::from_utf8_lossy(&again.stderr);
+    assert_eq!(again.status.code(), Some(4), "{error}");
+    assert!(error.contains("holds a log already"), "{error}");
 }

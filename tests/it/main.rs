@@ -13,6 +13,8 @@ mod tabular;
 mod tidy;
 
 #[cfg(feature = "service")]
+mod api;
+#[cfg(feature = "service")]
 mod backtest;
 #[cfg(feature = "service")]
 mod bg_nbd;

@@ -95,8 +95,12 @@ impl Anomaly {
             event: event_hash(&purchase.event_id),
             time_ms: purchase.time_ms,
             risk,
-            entities: entities.into_iter().map(|(_, _, key)| key).collect(),
+            entities: entities.iter().map(|(_, _, key)| key.clone()).collect(),
         });
+        // Of those that nobody has judged yet the share is not asked for.
+        let judged = entities.into_iter().filter(|(_, _, key)| view.tables.row(ENTITY_RISK, key).is_some());
+        let time_ms = purchase.time_ms;
+        output.facts.extend(judged.map(|(_, _, entity)| Fact::EntityPayment { entity, time_ms }));
         if !settings.enabled {
             return;
         }

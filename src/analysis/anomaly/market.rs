@@ -3,6 +3,10 @@
 //! A payment waits here for its verdict, spread by event; the verdict that finds it goes on as a fact to
 //! the partition of each of its entities, which publishes the entity's row of [`super::ENTITY_RISK`]:
 //! share, base rate, decayed frauds, decayed verdicts.
+//!
+//! A share is of payments, not of verdicts: where mostly frauds are reported, nearly all verdicts say fraud. So the
+//! payments of an entity are counted from its first verdict on. Of those without a verdict as many are taken for
+//! legitimate as never get one; the others may only wait for theirs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,9 +38,10 @@ struct Unlabelled {
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Entity {
-    /// Decayed to `time_ms`.
+    /// Decayed to `time_ms`. Payments since the first verdict.
     frauds: f64,
     verdicts: f64,
+    payments: f64,
     time_ms: TimeMs,
     published: Option<f64>,
     version: u64,
@@ -47,7 +52,7 @@ type Page = BTreeMap<String, Entity>;
 /// What a snapshot holds beside the waiting payments.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Folded {
-    /// Verdicts and frauds of this partition's entities, decayed, for the base rate.
+    /// Verdicts, frauds and payments of this partition's entities, decayed, for the base rate.
     all: Entity,
     moved: BTreeSet<String>,
     evicted: u64,
@@ -107,33 +112,65 @@ impl EntityRisk {
         self.folded.moved.insert(name.to_owned());
     }
 
-    /// Fraud share of all, at most 5 %: where only frauds are reported it would be 1.
-    fn base(&self) -> f64 {
+    /// A payment through one that has a verdict; of others nothing is counted.
+    fn entity_payment(&mut self, name: &str, time_ms: TimeMs) {
+        let half_life_ms = self.half_life_ms;
+        let page = &mut self.pages[page_of(name)];
+        if !page.contains_key(name) {
+            return;
+        }
+        if let Some(entity) = Arc::make_mut(page).get_mut(name) {
+            entity.payments += entity.weight_at(time_ms, half_life_ms);
+            self.folded.moved.insert(name.to_owned());
+        }
+        let all = &mut self.folded.all;
+        all.payments += all.weight_at(time_ms, half_life_ms);
+    }
+
+    /// Share of the payments that never get a verdict, 0 to 1.
+    fn silent(&self) -> f64 {
         let all = &self.folded.all;
-        ((all.frauds + 1.0) / (all.verdicts + 100.0)).min(0.05)
+        1.0 - (all.verdicts / all.payments.max(1e-9)).min(1.0)
+    }
+
+    /// Fraud share of all, at most 5 %: before payments are counted it would be 1 where only frauds are reported.
+    fn base(&self, silent: f64) -> f64 {
+        let all = &self.folded.all;
+        ((all.frauds + 1.0) / (all.known(silent) + 100.0)).min(0.05)
     }
 }
 
 impl Entity {
-    /// Adds a verdict; one that is older than the newest weighs less, so that order does not matter.
-    fn add(&mut self, time_ms: TimeMs, fraud: bool, half_life_ms: TimeMs) {
+    /// What something at this time weighs, once what is there has faded to it: less where it is older than the
+    /// newest, so that order does not matter.
+    fn weight_at(&mut self, time_ms: TimeMs, half_life_ms: TimeMs) -> f64 {
         let gap = libm::fabs((time_ms - self.time_ms) as f64) / half_life_ms as f64;
-        let fade = if self.verdicts == 0.0 { 1.0 } else { libm::exp2(-gap) };
-        let weight = if time_ms >= self.time_ms || self.verdicts == 0.0 {
-            self.frauds *= fade;
-            self.verdicts *= fade;
-            self.time_ms = time_ms;
-            1.0
-        } else {
-            fade
-        };
+        let is_new = self.verdicts == 0.0;
+        let fade = if is_new { 1.0 } else { libm::exp2(-gap) };
+        if time_ms < self.time_ms && !is_new {
+            return fade;
+        }
+        self.frauds *= fade;
+        self.verdicts *= fade;
+        self.payments *= fade;
+        self.time_ms = time_ms;
+        1.0
+    }
+
+    fn add(&mut self, time_ms: TimeMs, fraud: bool, half_life_ms: TimeMs) {
+        let weight = self.weight_at(time_ms, half_life_ms);
         self.verdicts += weight;
         self.frauds += if fraud { weight } else { 0.0 };
     }
 
-    /// Shrunk towards the base rate by two verdicts' worth.
-    fn share(&self, base: f64) -> f64 {
-        (self.frauds + 2.0 * base) / (self.verdicts + 2.0)
+    /// Payments of which it is known what they were: those with a verdict, and of the rest those that get none.
+    fn known(&self, silent: f64) -> f64 {
+        self.verdicts + silent * (self.payments - self.verdicts).max(0.0)
+    }
+
+    /// Of fraud among payments, shrunk towards the base rate by two payments' worth.
+    fn share(&self, base: f64, silent: f64) -> f64 {
+        (self.frauds + 2.0 * base) / (self.known(silent) + 2.0)
     }
 }
 
@@ -149,6 +186,7 @@ impl MarketSide for EntityRisk {
             }
             Fact::Verdict { event, time_ms, fraud } => self.verdict(*event, *time_ms, *fraud, output),
             Fact::EntityVerdict { entity, time_ms, fraud } => self.entity_verdict(entity, *time_ms, *fraud),
+            Fact::EntityPayment { entity, time_ms } => self.entity_payment(entity, *time_ms),
             _ => {}
         }
     }
@@ -157,11 +195,12 @@ impl MarketSide for EntityRisk {
         if self.folded.moved.is_empty() {
             return;
         }
-        let base = self.base();
+        let silent = self.silent();
+        let base = self.base(silent);
         let mut moves: Vec<(f64, String)> = Vec::new();
         for name in &self.folded.moved {
             let Some(entity) = self.pages[page_of(name)].get(name) else { continue };
-            let share = entity.share(base);
+            let share = entity.share(base, silent);
             let change =
                 entity.published.map_or(f64::INFINITY, |old| libm::fabs(share - old) / old.max(1e-6));
             if change >= MOVED {
@@ -176,7 +215,7 @@ impl MarketSide for EntityRisk {
             let Some(entity) = Arc::make_mut(&mut self.pages[page_of(&name)]).get_mut(&name) else {
                 continue;
             };
-            let share = entity.share(base);
+            let share = entity.share(base, silent);
             entity.published = Some(share);
             entity.version += 1;
             output.rows.push(Row {
@@ -267,6 +306,29 @@ mod tests {
         );
     }
 
+    /// Every fifth payment at a till is fraud. Where only frauds are reported the share is about the same as where
+    /// every payment gets its verdict; of verdicts alone it would be 1.
+    #[test]
+    fn shares_are_of_payments_however_many_are_judged() {
+        let share = |all_judged: bool| {
+            let mut risk = EntityRisk::new(&Config::default());
+            let mut output = MarketOutput::default();
+            for number in 0..2_000_i64 {
+                let entity = format!("terminal:{}", number % 20);
+                let (time_ms, fraud) = (number * 3_600_000, number % 100 == 0);
+                risk.fold(&Fact::EntityPayment { entity: entity.clone(), time_ms }, &mut output);
+                if all_judged || fraud {
+                    risk.fold(&Fact::EntityVerdict { entity, time_ms, fraud }, &mut output);
+                }
+            }
+            let (silent, name) = (risk.silent(), "terminal:0");
+            risk.pages[page_of(name)][name].share(risk.base(silent), silent)
+        };
+        let (judged, reported) = (share(true), share(false));
+        assert!((0.1..0.25).contains(&judged), "{judged}");
+        assert!((reported - judged).abs() < 0.1, "{reported} where it is {judged}");
+    }
+
     #[test]
     fn order_of_verdicts_does_not_matter() {
         let half_life_ms = 1_000;
@@ -274,7 +336,7 @@ mod tests {
         let fold = |order: &[usize]| {
             let mut entity = Entity::default();
             order.iter().for_each(|i| entity.add(verdicts[*i].0, verdicts[*i].1, half_life_ms));
-            entity.share(0.01)
+            entity.share(0.01, 0.5)
         };
         assert!((fold(&[0, 1, 2, 3]) - fold(&[3, 2, 1, 0])).abs() < 1e-12);
     }

@@ -127,7 +127,7 @@ fn entity(entity: &EntityShare<'_>) -> Component {
         weight: ((entity.share - 2.0 * entity.base).max(0.0) * 1.5).min(0.95),
         code: format!("entity_risk_{}", entity.kind),
         text: format!(
-            "{:.0} % of the verdicts on {} {} say fraud",
+            "about {:.0} % of what lately went through {} {} was fraud",
             100.0 * entity.share,
             entity.kind,
             entity.name

@@ -6,9 +6,11 @@ use crate::codec::encode::Writer;
 use crate::codec::schema::built_in::FACT;
 use crate::signal::fact::{Before, ChurnMoment, Fact, FactRecord};
 
-/// The schemas before there were facts of items, and of churn and jobs: each new branch stands last. The newest has
-/// several pairs in a fact where they had one.
-const OLDER: &[u32] = &[9, 12, 14];
+/// The schemas before there were facts of items, of churn and jobs, and of payments through entities: each new branch
+/// stands last.
+const OLDER: &[u32] = &[9, 12, 14, 18];
+/// From this one on a fact has several pairs where it had one.
+const SEVERAL_PAIRS: u32 = 18;
 
 /// Appends the value of the facts record to `out`.
 pub fn encode_fact(record: &FactRecord, out: &mut Vec<u8>) {
@@ -61,6 +63,7 @@ mod branch {
     pub const PAIRS: i64 = 4;
     pub const POPULAR: i64 = 5;
     pub const CHURN: i64 = 6;
+    pub const ENTITY_PAYMENT: i64 = 7;
 }
 
 fn write_fact(writer: &mut Writer<'_>, fact: &Fact) {
@@ -83,6 +86,11 @@ fn write_fact(writer: &mut Writer<'_>, fact: &Fact) {
             writer.text(entity);
             writer.long(*time_ms);
             writer.boolean(*fraud);
+        }
+        Fact::EntityPayment { entity, time_ms } => {
+            writer.long(branch::ENTITY_PAYMENT);
+            writer.text(entity);
+            writer.long(*time_ms);
         }
         Fact::Item { item, time_ms, before } => {
             writer.long(branch::ITEM);
@@ -146,10 +154,11 @@ fn read_fact(schema: u32, cursor: &mut Cursor<'_>) -> Result<Fact, Fault> {
         branch::ENTITY_VERDICT => {
             Fact::EntityVerdict { entity: string(cursor)?, time_ms: cursor.long()?, fraud: cursor.boolean()? }
         }
+        branch::ENTITY_PAYMENT => Fact::EntityPayment { entity: string(cursor)?, time_ms: cursor.long()? },
         branch::ITEM => {
             Fact::Item { item: string(cursor)?, time_ms: cursor.long()?, before: read_before(cursor)? }
         }
-        branch::PAIRS if schema == FACT => {
+        branch::PAIRS if schema >= SEVERAL_PAIRS => {
             Fact::Pairs { right: number(cursor)?, time_ms: cursor.long()?, lefts: read_before(cursor)? }
         }
         branch::PAIRS => {

@@ -2,6 +2,7 @@
 
 mod chunks;
 mod report;
+mod said;
 mod service;
 
 use std::path::PathBuf;
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 pub use chunks::Chunks;
 pub use report::Outcome;
-pub use service::{Continued, Counts, Held, Made, RecordPlace, Said, Service};
+pub use said::{Made, RecordPlace, Said};
+pub use service::{Continued, Counts, Held, Service};
 
 use crate::analysis::churn;
 use crate::config::Mapping;

@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use crate::analysis::{Published, anomaly};
+use super::said::{Made, RecordPlace, Said, hear};
+use crate::analysis::Published;
 use crate::codec::{SchemaSet, WireForm, built_in, encode_event};
 use crate::customer::Customer;
 use crate::edge::log::sim::{OwnedRecord, SimConfig, SimLog, SimReader};
@@ -28,9 +27,9 @@ use crate::edge::shard::wire::{Wire, partition_of};
 use crate::edge::shard::{Clock, Environment, ShardConfig, ShardError, Stage};
 use crate::engine;
 use crate::engine::snapshot::Snapshot;
-use crate::event::{Event, Input, Reject, TimeMs, item_hash};
+use crate::event::{Event, Input, Reject, TimeMs};
 use crate::signal::Topic;
-use crate::signal::fact::{ChurnMoment, Fact, FactRecord};
+use crate::signal::fact::Fact;
 
 /// Rows of shared tables at most.
 const ROWS_MAX: usize = 2_000_000;
@@ -132,65 +131,6 @@ pub struct Counts {
     /// By [`Reject`].
     pub dead_letters: [u64; Reject::ALL.len()],
     pub state_bytes: usize,
-}
-
-/// Input, partition and offset of a record.
-pub type RecordPlace = (usize, u32, u64);
-
-/// What the service says, as far as it is measured.
-pub enum Said<'a> {
-    /// An anomaly score.
-    Scored { event_id: &'a str, value: f64 },
-    /// An alert, with the code of its strongest reason.
-    Alerted { event_id: &'a str, reason: &'a str },
-    /// A moment of churn.
-    Moment(ChurnMoment),
-}
-
-/// A published list: hash and source of each item.
-pub struct Made {
-    pub customer: String,
-    pub items: Vec<(u32, String)>,
-}
-
-#[derive(Deserialize)]
-struct ListJson {
-    customer: String,
-    source: SourceJson,
-    items: Vec<ItemJson>,
-}
-
-#[derive(Deserialize)]
-struct SourceJson {
-    input: String,
-    partition: u32,
-    offset: u64,
-}
-
-#[derive(Deserialize)]
-struct ItemJson {
-    item: String,
-    source: String,
-}
-
-/// As much of an alert as is looked at.
-#[derive(Deserialize)]
-struct Alerted {
-    event_id: String,
-    reasons: Vec<ReasonJson>,
-}
-
-#[derive(Deserialize)]
-struct ReasonJson {
-    code: String,
-}
-
-/// As much of a score as is looked at.
-#[derive(Deserialize)]
-struct Scored<'a> {
-    analysis: &'a str,
-    event_id: Option<String>,
-    value: f64,
 }
 
 impl Service {
@@ -316,32 +256,9 @@ impl Service {
             }
         }
         let mut made = BTreeMap::new();
-        while self.outputs.poll(Duration::ZERO, &mut |record| {
-            let value = record.value.unwrap_or_default();
-            if record.place.topic == Topic::Recommendations {
-                made.extend(read_list(value));
-                return;
-            }
-            if record.place.topic == Topic::Facts {
-                read_moments(&self.wire, value).for_each(|moment| said(Said::Moment(moment)));
-                return;
-            }
-            if record.place.topic == Topic::Alerts {
-                let alert: Option<Alerted> = serde_json::from_slice(value).ok();
-                if let Some(Alerted { event_id, reasons }) = &alert {
-                    let reason = reasons.first().map_or("", |reason| &reason.code);
-                    said(Said::Alerted { event_id, reason });
-                }
-                return;
-            }
-            let score: Option<Scored<'_>> = serde_json::from_slice(value).ok();
-            if let Some(Scored { analysis, event_id: Some(event_id), value }) = score
-                && analysis == anomaly::DESCRIPTOR.name
-            {
-                said(Said::Scored { event_id: &event_id, value });
-            }
-        })? > 0
-        {}
+        while self.outputs.poll(Duration::ZERO, &mut |record| hear(&self.wire, record, &mut made, said))? > 0
+        {
+        }
         self.chunks += 1;
         if self.chunks.is_multiple_of(CHUNKS_KEPT) {
             self.forget()?;
@@ -471,21 +388,6 @@ impl<S: Stage<SimLog>> Side<S> {
         }
         Err(hangs("a transaction does not end"))
     }
-}
-
-fn read_moments(wire: &Wire, value: &[u8]) -> impl Iterator<Item = ChurnMoment> {
-    let facts = match wire.read_fact(value) {
-        Ok(FactRecord::Packed(facts)) => facts,
-        _ => Vec::new(),
-    };
-    facts.into_iter().filter_map(|fact| if let Fact::Churn(moment) = fact { Some(moment) } else { None })
-}
-
-fn read_list(value: &[u8]) -> Option<(RecordPlace, Made)> {
-    let ListJson { customer, source, items } = serde_json::from_slice(value).ok()?;
-    let input = Input::ALL.into_iter().find(|input| input.name() == source.input)?;
-    let items = items.into_iter().map(|item| (item_hash(&item.item), item.source)).collect();
-    Some(((input.index(), source.partition, source.offset), Made { customer, items }))
 }
 
 fn hangs(what: &str) -> ShardError {

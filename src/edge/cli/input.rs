@@ -9,15 +9,15 @@ use crate::edge::csv_file::{Form, Separator};
 /// The configuration file of a command.
 #[derive(Debug, clap::Args)]
 pub struct ConfigFile {
-    /// The configuration, see `habitue validate`.
+    /// The configuration, see `habitue validate`; without one every option has its default, which needs no Kafka.
     #[arg(long, short, value_name = "FILE", env = "HABITUE_CONFIG")]
-    config: PathBuf,
+    config: Option<PathBuf>,
 }
 
 impl ConfigFile {
     /// Reads and checks it; what is wrong ends the command with exit code 3.
     pub fn read(&self) -> Result<Config, Failure> {
-        Ok(Config::read(&self.config)?)
+        Ok(self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::edge::service::{self, ServiceError};
 ///
 /// Checks first that topics, control and keys fit, and refuses with the way out where they do not (exit code 4).
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  habitue run --config habitue.toml\n  \
+#[command(after_help = "Examples:\n  habitue run\n  habitue run --config habitue.toml\n  \
     habitue run --config habitue.toml --apply-settings")]
 pub struct Args {
     #[command(flatten)]

@@ -4,8 +4,10 @@
 //! keys, then shards. Whatever a guard refuses is refused before the group is joined, so that an instance
 //! that cannot work takes no partition from one that can.
 
+mod api;
 mod control;
 mod guards;
+mod home;
 mod lag;
 pub mod settings;
 pub mod totals;
@@ -24,11 +26,8 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 
 use crate::config::Config;
-use crate::edge::connect::{embedded_config, kafka_config};
-use crate::edge::http::api::{self, Api, Intake};
+use crate::edge::http::api::Late;
 use crate::edge::http::{Health, Server, Shown};
-use crate::edge::ingest::Ingest;
-use crate::edge::kafka::KafkaLog;
 use crate::edge::log::embedded::EmbeddedLog;
 use crate::edge::log::{Log, LogError};
 use crate::edge::metrics::{Metrics, stage_name};
@@ -43,10 +42,10 @@ use crate::edge::shard::shared::{Shared, SharedReader};
 use crate::edge::shard::store::ObjectSnapshots;
 use crate::edge::shard::threads::{Stop, run as run_shard};
 use crate::edge::shard::{Clock, Environment, ShardError, Stage};
-use crate::edge::tap;
 use crate::edge::version::Version;
 use crate::event::TimeMs;
 use crate::signal::Topic;
+use home::{Home, embedded_log, kafka_log};
 use watch::{Observed, ShardWatcher, Shows};
 
 /// Why the service did not start, or ended by itself.
@@ -127,7 +126,7 @@ pub fn run_with(config: &Config, apply_settings: bool, companion: Companion) -> 
     let metrics = Arc::new(Metrics::new(Version::of_this_build()));
     let token = config.service.http_token.as_ref().map(|secret| secret.resolve()).transpose();
     let token = token.map_err(|error| ServiceError::Configuration(error.to_string()))?.map(Arc::from);
-    let api = api::Late::default();
+    let api = Late::default();
     let shown =
         Shown { metrics: Arc::clone(&metrics), health: Arc::clone(&health), token, api: Arc::clone(&api) };
     let server = Server::start(config.service.http, shown).map_err(|error| {
@@ -166,40 +165,6 @@ pub fn run_with(config: &Config, apply_settings: bool, companion: Companion) -> 
     result
 }
 
-/// The log on Kafka, its topics not looked at yet.
-fn kafka_log(config: &Config) -> Result<KafkaLog, ServiceError> {
-    let refuse = |error: String| ServiceError::Configuration(error);
-    let kafka = kafka_config(config).map_err(|error| refuse(error.to_string()))?;
-    KafkaLog::new(kafka).map_err(|error| refuse(error.to_string()))
-}
-
-/// The log in the configured folder.
-fn embedded_log(config: &Config) -> Result<EmbeddedLog, ServiceError> {
-    EmbeddedLog::open(embedded_config(config)).map_err(|error| ServiceError::Guard(error.to_string()))
-}
-
-/// A log that the service can run on.
-pub trait Home: Log {
-    /// Refuses topics that are missing, or differ so that records could be lost or mixed.
-    ///
-    /// # Errors
-    /// `Guard` names every topic and the way out; `Broker` where nobody answers.
-    fn guard_topics(&self, config: &Config) -> Result<(), ServiceError>;
-}
-
-impl Home for KafkaLog {
-    fn guard_topics(&self, config: &Config) -> Result<(), ServiceError> {
-        guards::topics(self, config)
-    }
-}
-
-impl Home for EmbeddedLog {
-    /// It was opened with the topics that are planned, or not at all.
-    fn guard_topics(&self, _config: &Config) -> Result<(), ServiceError> {
-        Ok(())
-    }
-}
-
 /// What a run needs beside its log.
 struct Run<'a> {
     config: &'a Config,
@@ -207,7 +172,7 @@ struct Run<'a> {
     stop: &'a Stop,
     observed: &'a Arc<Observed>,
     /// Filled when everything has started.
-    api: &'a api::Late,
+    api: &'a Late,
     clock: Arc<dyn Clock>,
     started: Cell<Option<OnStart>>,
     address: SocketAddr,
@@ -377,51 +342,6 @@ impl Service {
                 tracing::warn!(%error, "lag will not be shown");
             }
         })?);
-        Ok(())
-    }
-
-    /// From here on `/api/v1` answers.
-    fn serve_api<L: Log>(&mut self, run: &Run<'_>, environment: &Environment<L>) -> Result<(), ServiceError> {
-        let Run { config, observed, .. } = *run;
-        let (wire, partitions) = (&environment.wire, config.topics.partitions);
-        let recent = Arc::new(Recent::new(Arc::clone(wire)));
-        let (stop, log, heard) = (self.servants_stop.clone(), environment.log.clone(), Arc::clone(&recent));
-        self.servants.push(thread("recent", move || {
-            if let Err(error) = heard.follow(&log, &stop) {
-                tracing::warn!(%error, "alerts and signals will not be shown over HTTP");
-            }
-        })?);
-        // Its thread ends with the server, which holds the other end.
-        let (ingest, _thread) = Ingest::start(&environment.log)?;
-        let record_bytes_max = usize::try_from(config.engine.record_bytes_max).unwrap_or(usize::MAX);
-        let shared = observed.shared.get_or_init(|| Arc::clone(&environment.shared));
-        let api = Api {
-            instance: config.service.instance.clone(),
-            log: if config.has_embedded_log() { "embedded" } else { "kafka" },
-            ingest,
-            events: Intake::new(Arc::clone(wire), partitions, record_bytes_max, Arc::clone(&run.clock)),
-            cursor: Arc::new({
-                let log = environment.log.clone();
-                move |name: &str| log.cursor(name)
-            }),
-            tap: Box::new({
-                let (log, wire, stop) =
-                    (environment.log.clone(), Arc::clone(wire), self.servants_stop.clone());
-                move |wanted| tap::open(log.clone(), Arc::clone(&wire), wanted, stop.clone())
-            }),
-            recent: Arc::clone(&recent),
-            inbox: Arc::clone(&observed.inbox),
-            shared: Arc::clone(shared),
-            health: Arc::clone(&observed.health),
-            snapshots: Arc::clone(&observed.snapshots),
-            partitions,
-        };
-        // It is empty: one start is one service.
-        let _ = run.api.set(api);
-        if let Some(started) = run.started.take() {
-            let (stop, metrics) = (run.stop.clone(), Arc::clone(&observed.metrics));
-            started(Started { stop, address: run.address, metrics, recent });
-        }
         Ok(())
     }
 

@@ -5,9 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{
-    Home, ServiceError, WallClock, control, embedded_log, kafka_log, patiently, settings, snapshots,
-};
+use super::home::{Home, embedded_log, kafka_log};
+use super::{ServiceError, WallClock, control, patiently, settings, snapshots};
 use crate::config::Config;
 use crate::edge::log::LogError;
 use crate::edge::shard::Environment;

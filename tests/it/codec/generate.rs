@@ -248,6 +248,7 @@ pub fn fact_record() -> impl Strategy<Value = FactRecord> {
             time_ms,
             fraud
         }),
+        (words(), time()).prop_map(|(entity, time_ms)| Fact::EntityPayment { entity, time_ms }),
         (words(), time(), before()).prop_map(|(item, time_ms, before)| Fact::Item { item, time_ms, before }),
         (any::<u32>(), time(), before()).prop_map(|(right, time_ms, lefts)| Fact::Pairs {
             right,

@@ -340,6 +340,9 @@ fn fact(fact: &Fact) -> Value {
                 ("fraud", Value::Boolean(*fraud)),
             ]),
         ),
+        Fact::EntityPayment { entity, time_ms } => {
+            branch(7, record([("entity", string(entity)), ("time_ms", Value::TimestampMillis(*time_ms))]))
+        }
         Fact::Item { item, time_ms, before } => branch(
             3,
             record([

@@ -12,7 +12,7 @@ SILENCE_SECONDS_MAX = 30
 SCHEMAS = pathlib.Path(__file__).resolve().parents[3] / "schemas"
 
 # The built-in ids, as schemas/ and the README document them.
-IDS = {"purchase": 1, "engagement": 2, "feedback": 3, "alert": 4, "score": 5, "dead_letter": 7, "recommendation": 6, "journal": 8, "fact": 18}
+IDS = {"purchase": 1, "engagement": 2, "feedback": 3, "alert": 4, "score": 5, "dead_letter": 7, "recommendation": 6, "journal": 8, "fact": 19}
 
 INPUTS = {"purchases": "purchase", "engagements": "engagement", "feedback": "feedback"}
 OUTPUTS = {"scores": "score", "recommendations": "recommendation", "alerts": "alert", "dead-letters": "dead_letter", "journal": "journal", "facts": "fact"}

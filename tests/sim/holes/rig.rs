@@ -114,6 +114,10 @@ impl Log for Rig {
         self.log.appender()
     }
 
+    fn cursor(&self, name: &str) -> Result<Option<u64>, LogError> {
+        self.log.cursor(name)
+    }
+
     fn partitions(&self, topic: Topic) -> Result<Option<u32>, LogError> {
         self.log.partitions(topic)
     }

@@ -27,6 +27,8 @@ use driver::{Driver, Truths};
 pub use view::Totals;
 use view::View;
 
+/// The past ends at midnight, and nobody wants to watch a shop asleep: what happens until ten comes at once.
+const MORNING_MS: TimeMs = 10 * 3_600_000;
 /// Longest time for snapshots to be written out.
 const SETTLE: Duration = Duration::from_secs(30);
 
@@ -86,7 +88,8 @@ pub fn configuration(settings: &Settings) -> Config {
 pub fn run(shop: Shop, past: &Past, left: Continued, settings: &Settings) -> Result<Totals, ServiceError> {
     let config = configuration(settings);
     let log = hand_over(left, &config)?;
-    let clock = ShopClock { from_ms: past.end_ms, speed: settings.speed.max(1.0), begun: OnceLock::new() };
+    let from_ms = past.end_ms + MORNING_MS;
+    let clock = ShopClock { from_ms, speed: settings.speed.max(1.0), begun: OnceLock::new() };
     let (clock, truths) = (Arc::new(clock), Arc::new(Mutex::new(Truths::default())));
     let wire = Arc::new(service::settings::wire(&config)?);
     let driver = Driver::new(shop, &log, wire, Arc::clone(&clock), Arc::clone(&truths))?;

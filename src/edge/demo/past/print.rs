@@ -26,9 +26,9 @@ impl Past {
             )
         });
         let churn = &self.churn.no_order.in_silence;
-        let auc = |of: &str| match churn.learners.get(of).or_else(|| churn.baselines.get(of))? {
-            Quality::Classification { auc, .. } => *auc,
-            _ => None,
+        let auc = |of: &str| {
+            let quality = churn.learners.get(of).or_else(|| churn.baselines.get(of))?;
+            json!(quality)["auc"].as_f64()
         };
         let lists = &self.recommend.next_order;
         let hits = |of: &str| {

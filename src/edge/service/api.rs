@@ -1,0 +1,62 @@
+//! What stands behind `/api/v1`.
+
+use std::sync::Arc;
+
+use super::{Run, Service, ServiceError, Started, thread};
+use crate::edge::http::api::{Api, Intake};
+use crate::edge::ingest::Ingest;
+use crate::edge::log::Log;
+use crate::edge::recent::Recent;
+use crate::edge::shard::Environment;
+use crate::edge::tap;
+
+impl Service {
+    /// From here on `/api/v1` answers.
+    pub(super) fn serve_api<L: Log>(
+        &mut self,
+        run: &Run<'_>,
+        environment: &Environment<L>,
+    ) -> Result<(), ServiceError> {
+        let Run { config, observed, .. } = *run;
+        let (wire, partitions) = (&environment.wire, config.topics.partitions);
+        let recent = Arc::new(Recent::new(Arc::clone(wire)));
+        let (stop, log, heard) = (self.servants_stop.clone(), environment.log.clone(), Arc::clone(&recent));
+        self.servants.push(thread("recent", move || {
+            if let Err(error) = heard.follow(&log, &stop) {
+                tracing::warn!(%error, "alerts and signals will not be shown over HTTP");
+            }
+        })?);
+        // Its thread ends with the server, which holds the other end.
+        let (ingest, _thread) = Ingest::start(&environment.log)?;
+        let record_bytes_max = usize::try_from(config.engine.record_bytes_max).unwrap_or(usize::MAX);
+        let shared = observed.shared.get_or_init(|| Arc::clone(&environment.shared));
+        let api = Api {
+            instance: config.service.instance.clone(),
+            log: if config.has_embedded_log() { "embedded" } else { "kafka" },
+            ingest,
+            events: Intake::new(Arc::clone(wire), partitions, record_bytes_max, Arc::clone(&run.clock)),
+            cursor: Arc::new({
+                let log = environment.log.clone();
+                move |name: &str| log.cursor(name)
+            }),
+            tap: Box::new({
+                let (log, wire, stop) =
+                    (environment.log.clone(), Arc::clone(wire), self.servants_stop.clone());
+                move |wanted| tap::open(log.clone(), Arc::clone(&wire), wanted, stop.clone())
+            }),
+            recent: Arc::clone(&recent),
+            inbox: Arc::clone(&observed.inbox),
+            shared: Arc::clone(shared),
+            health: Arc::clone(&observed.health),
+            snapshots: Arc::clone(&observed.snapshots),
+            partitions,
+        };
+        // It is empty: one start is one service.
+        let _ = run.api.set(api);
+        if let Some(started) = run.started.take() {
+            let (stop, metrics) = (run.stop.clone(), Arc::clone(&observed.metrics));
+            started(Started { stop, address: run.address, metrics, recent });
+        }
+        Ok(())
+    }
+}

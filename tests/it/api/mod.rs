@@ -1,0 +1,130 @@
+//! `/api/v1` over a real socket, on the log in a folder: what it answers, and that its document says so.
+
+mod document;
+mod service;
+
+use serde_json::{Value, json};
+
+use document::Document;
+use service::Service;
+
+fn purchase(id: &str, customer: &str, item: &str, amount_minor: i64) -> Value {
+    json!({
+        "type": "purchase", "event_id": id, "customer": customer, "order": id, "currency": "EUR",
+        "lines": [{ "item": item, "quantity": 1, "unit_price_minor": amount_minor }], "terminal": "T1",
+    })
+}
+
+#[test]
+fn the_document_lists_the_routes_and_the_routes_answer_as_it_says() {
+    let document = Document::read(habitue::edge::http::api::OPENAPI);
+    let mut routes: Vec<&str> =
+        habitue::edge::http::api::routes().into_iter().map(|(path, _)| path).collect();
+    routes.sort_unstable();
+    assert_eq!(document.paths(), routes);
+
+    let service = Service::start();
+    let answers = conversation(&service);
+    let mut heard: Vec<(String, String)> = Vec::new();
+    for (method, path, status, body) in answers {
+        document.check(&method, &path, status, &body);
+        heard.push((method, document.template(&path)));
+    }
+    for (method, path) in document.operations() {
+        assert!(heard.contains(&(method.clone(), path.clone())), "{method} {path} was not asked");
+    }
+}
+
+type Answered = (String, String, u16, Value);
+
+/// Asks everything once at least, with success and without.
+fn conversation(service: &Service) -> Vec<Answered> {
+    let mut answers: Vec<Answered> = Vec::new();
+    let post = |answers: &mut Vec<Answered>, path: &str, body: &Value| -> (u16, Value) {
+        let (status, answer) = service.post(path, &body.to_string());
+        answers.push(("post".into(), path.into(), status, answer.clone()));
+        (status, answer)
+    };
+    let get = |answers: &mut Vec<Answered>, path: &str| -> (u16, Value) {
+        let (status, answer) = service.get(path);
+        answers.push(("get".into(), path.into(), status, answer.clone()));
+        (status, answer)
+    };
+    let view =
+        json!({ "type": "engagement", "event_id": "v1", "customer": "ada", "kind": "view", "item": "tea" });
+    let (status, taken) =
+        post(&mut answers, "/api/v1/events", &json!([view, purchase("p1", "ada", "cup", 450)]));
+    assert_eq!((status, &taken["accepted"], &taken["rejected"]), (200, &json!(2), &json!(0)));
+    let mixed = json!({ "events": [{ "type": "purchas" }, purchase("p2", "ada", "tea", 500), { "type": "purchase" }] });
+    let (status, taken) = post(&mut answers, "/api/v1/events", &mixed);
+    assert_eq!((status, &taken["accepted"], &taken["rejected"]), (200, &json!(1), &json!(2)));
+    let reason = |index: usize| taken["results"][index]["reason"].as_str().unwrap_or_default().to_owned();
+    assert!(
+        reason(0).contains("did you mean purchase?") && reason(2).starts_with("missing_field"),
+        "{taken}"
+    );
+    let far = json!({ "type": "purchase", "time_ms": 9_000_000_000_000_i64, "event_id": "x", "order": "x",
+        "currency": "EUR", "lines": [{ "item": "i", "quantity": 1, "unit_price_minor": 1 }] });
+    let (status, taken) = post(&mut answers, "/api/v1/events", &far);
+    assert_eq!(status, 400);
+    assert!(
+        taken["results"][0]["reason"].as_str().is_some_and(|why| why.starts_with("implausible_time")),
+        "{taken}"
+    );
+    assert_eq!(service.post("/api/v1/events", "no json").0, 400);
+    // A retry changes nothing.
+    post(&mut answers, "/api/v1/events", &purchase("p1", "ada", "cup", 450));
+    let verdict = json!({ "customer": "ada", "event_id": "p1", "verdict": "legitimate" });
+    assert_eq!(post(&mut answers, "/api/v1/feedback", &verdict).0, 200);
+    assert_eq!(post(&mut answers, "/api/v1/feedback", &json!({ "customer": "ada" })).0, 400);
+
+    let ada = service.until("/api/v1/customers/ada", |ada| {
+        ada["profile"]["purchases"] == 2 && ada["profile"]["verdicts"] == 1 && ada["scores"][1].is_object()
+    });
+    assert_eq!((&ada["profile"]["amount_minor"], &ada["profile"]["engagements"]), (&json!(950), &json!(1)));
+    get(&mut answers, "/api/v1/customers/ada");
+    assert_eq!(get(&mut answers, "/api/v1/customers/nobody").0, 404);
+    service.until("/api/v1/items/tea/similar", |similar| similar["items"][0]["item"] == "cup");
+    get(&mut answers, "/api/v1/items/tea/similar?limit=3");
+    assert_eq!(get(&mut answers, "/api/v1/items/nothing/similar").0, 404);
+    // Now that something is known of the items, an order brings a list.
+    post(&mut answers, "/api/v1/events", &purchase("p3", "ada", "cup", 450));
+    service.until("/api/v1/customers/ada/recommendations", |list| list["published"].is_object());
+    get(&mut answers, "/api/v1/customers/ada/recommendations");
+    get(&mut answers, "/api/v1/alerts?limit=5&risk_min=10");
+    assert_eq!(get(&mut answers, "/api/v1/alerts?before=x").0, 400);
+    get(&mut answers, "/api/v1/status");
+    get(&mut answers, "/api/v1/openapi.json");
+    loads(&mut answers, &post, &get);
+    let records = service.events("/api/v1/records/purchases?from=start&follow=false", |name| name == "end");
+    let orders: Vec<&str> =
+        records.iter().filter_map(|(_, record)| record["value"]["order"].as_str()).collect();
+    assert_eq!(
+        orders.iter().filter(|order| **order == "p1").count(),
+        2,
+        "the retry is in the log, and dropped"
+    );
+    answers.push(("get".into(), "/api/v1/records/purchases".into(), 200, Value::Null));
+    assert_eq!(get(&mut answers, "/api/v1/records/purchase").0, 404);
+    assert_eq!(get(&mut answers, "/api/v1/stream?topics=nothing").0, 400);
+    answers
+}
+
+/// A load goes on where it stopped, and is refused elsewhere.
+fn loads(
+    answers: &mut Vec<Answered>,
+    post: &impl Fn(&mut Vec<Answered>, &str, &Value) -> (u16, Value),
+    get: &impl Fn(&mut Vec<Answered>, &str) -> (u16, Value),
+) {
+    let part = json!([purchase("l1", "bob", "tea", 100), purchase("l2", "bob", "tea", 100)]);
+    assert_eq!(get(answers, "/api/v1/loads/june").1["position"], 0);
+    assert_eq!(post(answers, "/api/v1/loads/june?from=0", &part).0, 200);
+    let (status, refusal) = post(answers, "/api/v1/loads/june?from=0", &part);
+    assert_eq!((status, refusal["error"].as_str()), (409, Some("the load is at position 2")));
+    assert_eq!(
+        post(answers, "/api/v1/loads/june?from=2", &json!([purchase("l3", "bob", "tea", 100)])).0,
+        200
+    );
+    let (_, load) = get(answers, "/api/v1/loads/june");
+    assert_eq!((&load["position"], load["watermark_ms"].is_i64()), (&json!(3), true));
+}
