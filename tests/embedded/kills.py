@@ -86,8 +86,11 @@ class Embedded(Instance):
 
 def run(args, checks, folder, instance):
     checks.that("the configuration is valid", instance.command("validate", instance.config) == 0)
+    checks.that("folder and snapshots are found well", instance.command("validate", instance.config, "--connect") == 0)
     instance.start()
     checks.that("it becomes ready", instance.ready(READY_SECONDS_MAX))
+    in_use = instance.command("validate", instance.config, "--connect", stdout=subprocess.DEVNULL)
+    checks.that("a folder in use is told", in_use == 4)
     refused = subprocess.run([instance.binary, "run", "--config", instance.config], capture_output=True, text=True, check=False)
     checks.that("a second process is refused", refused.returncode in (3, 4))
     sender = Poster(instance, args.events) if args.what == "post" else Loader(instance, args.binary)

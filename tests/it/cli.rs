@@ -170,6 +170,29 @@ fn a_broker_that_does_not_answer_is_exit_code_5() {
 }
 
 #[test]
+fn what_a_configuration_names_is_asked_for() {
+    let nobody =
+        File::new("unheard.toml", "[kafka]\nbrokers = [\"127.0.0.1:1\"]\nconnect_timeout = \"1s\"\n");
+    let output = run(&["validate", nobody.path(), "--connect"]);
+    assert_eq!(code(&output), 5, "{}", out(&output));
+    assert!(
+        out(&output).contains("FAILED: broker:") && !out(&output).contains("topics:"),
+        "{}",
+        out(&output)
+    );
+    let folder = crate::embedded::Folder::new();
+    let at = folder.path().display();
+    let text = format!("[log]\nfolder = \"{at}/log\"\n[snapshots]\nfolder = \"{at}/snapshots\"\n");
+    let file = File::new("folder.toml", &text);
+    let output = run(&["validate", file.path(), "--connect", "--format", "json"]);
+    let document: Value = serde_json::from_str(&out(&output)).expect("one JSON document");
+    assert_eq!((code(&output), &document["valid"]), (0, &Value::Bool(true)), "{document}");
+    let checks = document["checks"].as_array().expect("checks");
+    assert!(checks.len() == 3 && checks.iter().all(|check| check["ok"] == true), "{document}");
+    assert!(!folder.path().exists(), "nothing is made");
+}
+
+#[test]
 fn the_version_names_the_client() {
     let said = out(&run(&["version"]));
     let start = format!("habitue {}", env!("CARGO_PKG_VERSION"));

@@ -66,6 +66,7 @@ def run(args, checks, folder, bootstrap, fleet):
     first = fleet[0]
     checks.that("the configuration is valid", first.command("validate", first.config) == 0)
     checks.that("topics are created", first.command("topics", "create", "--config", first.config) == 0)
+    checks.that("broker, topics, keys and transactions are found well", first.command("validate", first.config, "--connect") == 0)
     keep_versions(bootstrap)
     for instance in fleet:
         instance.start()

@@ -8,20 +8,25 @@ use serde_json::json;
 use super::output;
 use super::{Exit, Failure, Format};
 use crate::config::{Config, Refusal, Secret, Topics, WireForm};
+use crate::edge::service::check::{Checked, check};
 
-/// Check a configuration file, without a broker.
+/// Check a configuration file, and what it names.
 ///
 /// Every error of the file is reported, each with its line, column and what was probably meant. Nothing but the
-/// file is read, unless --environment asks for it.
+/// file is read, unless --environment or --connect asks for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  habitue validate habitue.toml\n  \
-    habitue validate habitue.toml --environment\n  habitue validate habitue.toml --format json | jq .problems")]
+    habitue validate habitue.toml --environment\n  habitue validate habitue.toml --connect\n  habitue validate habitue.toml --format json | jq .problems")]
 pub struct Args {
     /// The configuration.
     file: PathBuf,
     /// Check too that secrets and the schema folder are where the file says.
     #[arg(long)]
     environment: bool,
+    /// Check all that --environment does, and ask the broker, its topics, keys and transactions, or the log's folder, and
+    /// the folder of snapshots. Nothing is changed.
+    #[arg(long)]
+    connect: bool,
     /// How the result is written.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -31,19 +36,42 @@ impl Args {
     pub fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
         let outcome = Config::read(&self.file);
         let missing = match &outcome {
-            Ok(config) if self.environment => missing(config),
+            Ok(config) if self.environment || self.connect => missing(config),
             _ => Vec::new(),
         };
-        let valid = outcome.is_ok() && missing.is_empty();
+        let checks = match &outcome {
+            Ok(config) if self.connect && missing.is_empty() => check(config),
+            _ => Vec::new(),
+        };
+        let failed = checks.iter().find_map(|checked| checked.found.as_ref().err());
+        let failed = failed.map(|error| Failure::from(error.clone()));
+        let valid = outcome.is_ok() && missing.is_empty() && failed.is_none();
         match (self.format, outcome) {
             (Format::Json, outcome) => {
                 let problems = outcome.err().map(|refusal: Refusal| refusal.problems).unwrap_or_default();
-                let document =
+                let mut document =
                     json!({ "file": self.file, "valid": valid, "problems": problems, "missing": missing });
+                if self.connect {
+                    let checked = |checked: &Checked| {
+                        let said = checked.found.as_ref().map_or_else(ToString::to_string, Clone::clone);
+                        json!({ "what": checked.what, "ok": checked.found.is_ok(), "found": said })
+                    };
+                    document["checks"] = checks.iter().map(checked).collect();
+                }
                 output::json(out, &document)?;
-                if valid { Ok(()) } else { Err(Failure::new(Exit::Configuration, "")) }
+                let exit = failed.map_or(Exit::Configuration, |failure| failure.exit);
+                if valid { Ok(()) } else { Err(Failure::new(exit, "")) }
             }
             (Format::Text, Err(refusal)) => Err(refusal.into()),
+            (Format::Text, Ok(_)) if !checks.is_empty() => {
+                for Checked { what, found } in &checks {
+                    match found {
+                        Ok(found) => writeln!(out, "ok: {what}: {found}")?,
+                        Err(error) => writeln!(out, "FAILED: {what}: {error}")?,
+                    }
+                }
+                failed.map_or(Ok(()), |failure| Err(Failure::new(failure.exit, "")))
+            }
             (Format::Text, Ok(_)) if valid => {
                 writeln!(out, "{}: valid", self.file.display())?;
                 Ok(())

@@ -5,6 +5,7 @@
 //! that cannot work takes no partition from one that can.
 
 mod api;
+pub mod check;
 mod control;
 mod guards;
 mod home;
