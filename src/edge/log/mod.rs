@@ -8,6 +8,7 @@
 
 pub mod embedded;
 mod group;
+mod places;
 mod producer_state;
 pub mod sim;
 

@@ -84,7 +84,7 @@ impl GroupConsumer for EmbeddedConsumer {
         self.alive()?;
         let (now_ms, mut broker) = (self.shared.now_ms(), self.shared.broker());
         self.membership.release(partitions, broker.group(self.membership.group), now_ms)?;
-        self.fetcher.release(partitions);
+        self.fetcher.places.release(partitions);
         self.shared.tell();
         Ok(())
     }
@@ -93,22 +93,22 @@ impl GroupConsumer for EmbeddedConsumer {
         self.alive()?;
         check_places(&self.shared.broker(), from)?;
         self.membership.check_owned(from)?;
-        self.fetcher.fetch(from);
+        self.fetcher.places.fetch(from);
         Ok(())
     }
 
     fn pause(&mut self, places: &[Place]) -> Result<(), LogError> {
-        self.fetcher.set_paused(places, true);
+        self.fetcher.places.set_paused(places, true);
         self.alive()
     }
 
     fn resume(&mut self, places: &[Place]) -> Result<(), LogError> {
-        self.fetcher.set_paused(places, false);
+        self.fetcher.places.set_paused(places, false);
         self.alive()
     }
 
     fn at_end(&self, place: Place) -> bool {
-        self.fetcher.at_end(place)
+        self.fetcher.places.at_end(place)
     }
 
     fn metadata(&self) -> Result<GroupMetadata, LogError> {
@@ -137,8 +137,8 @@ impl EmbeddedReader {
 impl Reader for EmbeddedReader {
     fn assign(&mut self, from: &[(Place, u64)]) -> Result<(), LogError> {
         check_places(&self.shared.broker(), from)?;
-        self.fetcher.clear();
-        self.fetcher.fetch(from);
+        self.fetcher.places.clear();
+        self.fetcher.places.fetch(from);
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl Reader for EmbeddedReader {
     }
 
     fn at_end(&self, place: Place) -> bool {
-        self.fetcher.at_end(place)
+        self.fetcher.places.at_end(place)
     }
 }
 

@@ -5,7 +5,8 @@ use fjall::UserValue;
 use super::broker::Broker;
 use super::record::{decode, order_of};
 use super::shared::Shared;
-use crate::edge::log::{LogError, Place, Record};
+use crate::edge::log::places::{Fetched, Places};
+use crate::edge::log::{LogError, Record};
 
 /// Most of one poll.
 const RECORDS_MAX: usize = 1_024;
@@ -13,62 +14,21 @@ const BYTES_MAX: usize = 1 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Fetcher {
-    places: Vec<Fetched>,
-    /// Where the next poll begins, so that each place has its turn.
-    turn: usize,
-}
-
-#[derive(Debug)]
-struct Fetched {
-    place: Place,
-    position: u64,
-    paused: bool,
-    /// As of the last poll.
-    at_end: bool,
+    pub places: Places,
 }
 
 /// Something to be read: index of the place, and its range.
 pub(super) type Range = (usize, u64, u64);
 
 impl Fetcher {
-    /// Begins to read places, or moves those that are read already; what is paused stays paused.
-    pub fn fetch(&mut self, from: &[(Place, u64)]) {
-        for &(place, position) in from {
-            let fetched = Fetched { place, position, paused: false, at_end: false };
-            match self.places.iter_mut().find(|known| known.place == place) {
-                Some(known) => *known = Fetched { paused: known.paused, ..fetched },
-                None => self.places.push(fetched),
-            }
-        }
-    }
-
-    pub fn clear(&mut self) {
-        self.places.clear();
-    }
-
-    /// Stops to read every place of these partitions, of whatever topic.
-    pub fn release(&mut self, partitions: &[u32]) {
-        self.places.retain(|fetched| !partitions.contains(&fetched.place.partition));
-    }
-
-    pub fn set_paused(&mut self, places: &[Place], paused: bool) {
-        for fetched in self.places.iter_mut().filter(|fetched| places.contains(&fetched.place)) {
-            fetched.paused = paused;
-        }
-    }
-
-    pub fn at_end(&self, place: Place) -> bool {
-        self.places.iter().any(|fetched| fetched.place == place && fetched.at_end)
-    }
-
     /// What there is to read now. After `OutOfRange` the place is not read again until it is fetched anew.
     pub fn plan(&mut self, broker: &Broker) -> Result<Vec<Range>, LogError> {
         self.check(broker)?;
         let mut ranges = Vec::new();
-        self.turn = self.turn.wrapping_add(1) % self.places.len().max(1);
-        for step in 0..self.places.len() {
-            let index = (self.turn + step) % self.places.len();
-            let fetched = &mut self.places[index];
+        self.places.turn = self.places.turn.wrapping_add(1) % self.places.list.len().max(1);
+        for step in 0..self.places.list.len() {
+            let index = (self.places.turn + step) % self.places.list.len();
+            let fetched = &mut self.places.list[index];
             if fetched.paused {
                 continue;
             }
@@ -82,10 +42,10 @@ impl Fetcher {
     }
 
     fn check(&mut self, broker: &Broker) -> Result<(), LogError> {
-        for index in 0..self.places.len() {
-            let Fetched { place, position, paused, .. } = self.places[index];
+        for index in 0..self.places.list.len() {
+            let Fetched { place, position, paused, .. } = self.places.list[index];
             if !paused && let Err(error) = broker.partition(place)?.check(position) {
-                self.places.swap_remove(index);
+                self.places.list.swap_remove(index);
                 return Err(error);
             }
         }
@@ -106,7 +66,7 @@ impl Fetcher {
         let mut until = u64::MAX;
         let mut next = Vec::with_capacity(ranges.len());
         for &(index, from, to) in ranges {
-            let place = self.places[index].place;
+            let place = self.places.list[index].place;
             let chunk = shared.store.read(place, from, to, records_max.max(1), bytes_max)?;
             // A place is always read by its offsets; of two transactions the one that began first may be written
             // last, and then the other waits for it.
@@ -126,12 +86,12 @@ impl Fetcher {
         for (index, next, to) in next {
             let left =
                 read[handed..].iter().find(|(_, of, ..)| *of == index).map(|(_, _, offset, _)| *offset);
-            let fetched = &mut self.places[index];
+            let fetched = &mut self.places.list[index];
             fetched.position = left.unwrap_or(next);
             fetched.at_end = fetched.position == to;
         }
         for (_, index, offset, value) in &read[..handed] {
-            each(decode(self.places[*index].place, *offset, value)?);
+            each(decode(self.places.list[*index].place, *offset, value)?);
         }
         Ok(handed)
     }

@@ -89,7 +89,7 @@ impl GroupConsumer for SimConsumer {
         let mut broker = lock(&self.broker);
         let (now_ms, group) = (broker.now_ms, self.membership.group);
         self.membership.release(partitions, broker.group(group), now_ms)?;
-        self.fetcher.release(partitions);
+        self.fetcher.places.release(partitions);
         Ok(())
     }
 
@@ -101,22 +101,22 @@ impl GroupConsumer for SimConsumer {
         if let Some(strike) = broker.dice.strike(Operation::Fetch) {
             return Err(strike.error(Operation::Fetch));
         }
-        self.fetcher.fetch(from);
+        self.fetcher.places.fetch(from);
         Ok(())
     }
 
     fn pause(&mut self, places: &[Place]) -> Result<(), LogError> {
-        self.fetcher.set_paused(places, true);
+        self.fetcher.places.set_paused(places, true);
         self.alive()
     }
 
     fn resume(&mut self, places: &[Place]) -> Result<(), LogError> {
-        self.fetcher.set_paused(places, false);
+        self.fetcher.places.set_paused(places, false);
         self.alive()
     }
 
     fn at_end(&self, place: Place) -> bool {
-        self.fetcher.at_end(place)
+        self.fetcher.places.at_end(place)
     }
 
     fn metadata(&self) -> Result<GroupMetadata, LogError> {
@@ -158,8 +158,8 @@ impl Reader for SimReader {
     fn assign(&mut self, from: &[(Place, u64)]) -> Result<(), LogError> {
         self.alive()?;
         check_places(&lock(&self.broker), from)?;
-        self.fetcher.clear();
-        self.fetcher.fetch(from);
+        self.fetcher.places.clear();
+        self.fetcher.places.fetch(from);
         Ok(())
     }
 
@@ -179,7 +179,7 @@ impl Reader for SimReader {
     }
 
     fn at_end(&self, place: Place) -> bool {
-        self.fetcher.at_end(place)
+        self.fetcher.places.at_end(place)
     }
 
     fn ends(&mut self, place: Place) -> Result<Ends, LogError> {

@@ -1,7 +1,8 @@
 //! What a client reads: places, how far it has come in each, and its connection.
 
 use super::broker::Broker;
-use crate::edge::log::{LogError, Place, Record};
+use crate::edge::log::places::Places;
+use crate::edge::log::{LogError, Record};
 use crate::event::TimeMs;
 
 /// Most records of a poll that `uneven_poll` has cut short.
@@ -9,78 +10,37 @@ const UNEVEN_RECORDS_MAX: usize = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Fetcher {
-    places: Vec<Fetched>,
-    /// Where the next poll begins, so that each place has its turn.
-    turn: usize,
-}
-
-#[derive(Debug)]
-struct Fetched {
-    place: Place,
-    position: u64,
-    paused: bool,
-    /// As of the last poll, like a client that hears of the end with its fetches.
-    at_end: bool,
+    pub places: Places,
 }
 
 impl Fetcher {
-    /// Begins to read places, or moves those that are read already; what is paused stays paused.
-    pub fn fetch(&mut self, from: &[(Place, u64)]) {
-        for &(place, position) in from {
-            let fetched = Fetched { place, position, paused: false, at_end: false };
-            match self.places.iter_mut().find(|known| known.place == place) {
-                Some(known) => *known = Fetched { paused: known.paused, ..fetched },
-                None => self.places.push(fetched),
-            }
-        }
-    }
-
-    pub fn clear(&mut self) {
-        self.places.clear();
-    }
-
-    /// Stops to read every place of these partitions, of whatever topic.
-    pub fn release(&mut self, partitions: &[u32]) {
-        self.places.retain(|fetched| !partitions.contains(&fetched.place.partition));
-    }
-
-    pub fn set_paused(&mut self, places: &[Place], paused: bool) {
-        for fetched in self.places.iter_mut().filter(|fetched| places.contains(&fetched.place)) {
-            fetched.paused = paused;
-        }
-    }
-
-    pub fn at_end(&self, place: Place) -> bool {
-        self.places.iter().any(|fetched| fetched.place == place && fetched.at_end)
-    }
-
     /// Hands over the next records; returns how many. After `OutOfRange`, which comes before any record
     /// is handed over, the place is not read again until it is fetched anew.
     pub fn read(&mut self, broker: &mut Broker, each: &mut dyn FnMut(Record<'_>)) -> Result<usize, LogError> {
-        for index in 0..self.places.len() {
-            let fetched = &self.places[index];
+        for index in 0..self.places.list.len() {
+            let fetched = &self.places.list[index];
             if fetched.paused {
                 continue;
             }
             if let Err(error) = broker.partition(fetched.place)?.check(fetched.position) {
-                self.places.swap_remove(index);
+                self.places.list.swap_remove(index);
                 return Err(error);
             }
         }
         let mut records_max = broker.config.poll_records_max;
-        let mut places_max = self.places.len();
+        let mut places_max = self.places.list.len();
         if broker.dice.on() {
             let probability = broker.dice.faults().uneven_poll;
             if broker.dice.chance(probability) {
                 records_max = 1 + broker.dice.below(UNEVEN_RECORDS_MAX);
                 places_max = places_max.min(1);
-                self.turn = broker.dice.below(self.places.len());
+                self.places.turn = broker.dice.below(self.places.list.len());
             }
         }
         let mut handed = 0;
         for step in 0..places_max {
-            let index = (self.turn + step) % self.places.len();
-            let fetched = &mut self.places[index];
+            let index = (self.places.turn + step) % self.places.list.len();
+            let fetched = &mut self.places.list[index];
             if fetched.paused {
                 continue;
             }
@@ -91,7 +51,7 @@ impl Fetcher {
                 break;
             }
         }
-        self.turn = self.turn.wrapping_add(1) % self.places.len().max(1);
+        self.places.turn = self.places.turn.wrapping_add(1) % self.places.list.len().max(1);
         Ok(handed)
     }
 }
