@@ -2,8 +2,9 @@
 //! customer. Read by HTTP, never by the engine; whatever is not here any more is in the topics.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use serde_json::Value;
@@ -19,7 +20,7 @@ use crate::signal::{Signal, Topic};
 const ALERTS_MAX: usize = 10_000;
 /// Customers with signals kept; those longest without one go first.
 const CUSTOMERS_MAX: usize = 20_000;
-/// Signals kept of a customer, of each topic.
+/// Signals kept of a customer, of each topic but lists, of which only the last is asked for: they are long.
 const OF_CUSTOMER_MAX: usize = 5;
 /// At the start, so many records of each partition are read back.
 const READ_BACK: u64 = 2_000;
@@ -48,6 +49,8 @@ pub struct Recent {
     /// Customers by their last signal, oldest first; some stand here more than once.
     order: Mutex<VecDeque<(String, u64)>>,
     listeners: broadcast::Sender<Arc<Told>>,
+    /// Signals heard.
+    heard: AtomicU64,
 }
 
 #[derive(Default)]
@@ -66,6 +69,7 @@ impl Recent {
             customers: DashMap::new(),
             order: Mutex::default(),
             listeners: broadcast::Sender::new(LISTENER_BEHIND_MAX),
+            heard: AtomicU64::new(0),
         }
     }
 
@@ -108,27 +112,38 @@ impl Recent {
     /// What the log says other than "not yet".
     pub fn follow<L: Log>(&self, log: &L, stop: &Stop) -> Result<(), LogError> {
         let mut reader = log.reader()?;
-        let from = patiently(stop, || begin(log, &mut reader))?;
-        let began = Instant::now();
-        reader.assign(&from)?;
-        tracing::debug!(places = from.len(), took = ?began.elapsed(), "following signals");
-        let mut number = 0;
+        let mut next = patiently(stop, || begin(log, &mut reader))?;
+        assign(&mut reader, &next)?;
         while !stop.is_set() {
-            let polled = reader.poll(Duration::from_millis(100), &mut |record| {
-                number += 1;
-                self.hear(record, number);
-            });
-            match polled {
-                Ok(_) | Err(LogError::Retry(_)) => {}
-                // Deleted while we were behind: what is left is enough here.
-                Err(LogError::OutOfRange { place, low, .. }) => reader.assign(&[(place, low)])?,
-                Err(error) => return Err(error),
-            }
+            self.turn(&mut reader, &mut next, Duration::from_millis(100))?;
         }
         Ok(())
     }
 
-    fn hear(&self, record: Record<'_>, number: u64) {
+    /// Hears what has come; `next` is where each place is read next.
+    fn turn<R: Reader>(
+        &self,
+        reader: &mut R,
+        next: &mut BTreeMap<Place, u64>,
+        wait: Duration,
+    ) -> Result<(), LogError> {
+        let polled = reader.poll(wait, &mut |record| {
+            next.insert(record.place, record.offset + 1);
+            self.hear(record);
+        });
+        match polled {
+            Ok(_) | Err(LogError::Retry(_)) => Ok(()),
+            // Deleted while we were behind: what is left of it is enough here, and the other places go on.
+            Err(LogError::OutOfRange { place, low, .. }) => {
+                next.insert(place, low);
+                assign(reader, next)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn hear(&self, record: Record<'_>) {
+        let number = self.heard.fetch_add(1, Ordering::Relaxed);
         let Place { topic, partition } = record.place;
         let told = Arc::new(Told {
             topic,
@@ -152,7 +167,8 @@ impl Recent {
         let customer = told.customer.clone();
         let mut known = self.customers.entry(customer.clone()).or_default();
         known.number = number;
-        push(known.by_topic.entry(told.topic).or_default(), told, OF_CUSTOMER_MAX);
+        let kept = if told.topic == Topic::Recommendations { 1 } else { OF_CUSTOMER_MAX };
+        push(known.by_topic.entry(told.topic).or_default(), told, kept);
         drop(known);
         let mut order = lock(&self.order);
         order.push_back((customer, number));
@@ -174,16 +190,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn begin<L: Log>(log: &L, reader: &mut L::Reader) -> Result<Vec<(Place, u64)>, LogError> {
-    let mut from = Vec::new();
+fn begin<L: Log>(log: &L, reader: &mut L::Reader) -> Result<BTreeMap<Place, u64>, LogError> {
+    let mut from = BTreeMap::new();
     for topic in Signal::TOPICS {
         for partition in 0..log.partitions(topic)?.unwrap_or(0) {
             let place = Place::new(topic, partition);
             let ends = reader.ends(place)?;
-            from.push((place, ends.low.max(ends.stable.saturating_sub(READ_BACK))));
+            from.insert(place, ends.low.max(ends.stable.saturating_sub(READ_BACK)));
         }
     }
     Ok(from)
+}
+
+fn assign<R: Reader>(reader: &mut R, next: &BTreeMap<Place, u64>) -> Result<(), LogError> {
+    reader.assign(&next.iter().map(|(place, offset)| (*place, *offset)).collect::<Vec<_>>())
 }
 
 fn patiently<T>(stop: &Stop, mut ask: impl FnMut() -> Result<T, LogError>) -> Result<T, LogError> {
@@ -200,15 +220,38 @@ mod tests {
     use super::*;
     use crate::edge::log::sim::{SimConfig, SimLog};
 
+    fn recent() -> Recent {
+        let schemas = crate::codec::SchemaSet::new(Vec::<(u32, &str)>::new()).expect("built in");
+        let wire = Wire::new(schemas, Default::default(), Default::default());
+        Recent::new(Arc::new(wire.expect("built-in schemas fit")))
+    }
+
+    #[test]
+    fn every_place_is_followed_on_when_one_was_deleted_under_the_reader() {
+        let (log, recent) = (SimLog::new(SimConfig::new(1, 2)), recent());
+        let tell = |topic, key: &str| {
+            log.append_record(Place::new(topic, 0), Some(key.as_bytes()), Some(b"x"), 0).expect("written");
+        };
+        for _ in 0..3 {
+            tell(Topic::Scores, "ada");
+        }
+        let mut reader = log.reader().expect("a reader");
+        let mut next = begin(&log, &mut reader).expect("ends");
+        assign(&mut reader, &next).expect("assigned");
+        log.delete_before(Place::new(Topic::Scores, 0), 2).expect("deleted");
+        tell(Topic::Alerts, "bob");
+        for _ in 0..20 {
+            recent.turn(&mut reader, &mut next, Duration::ZERO).expect("read");
+        }
+        let offsets: Vec<u64> =
+            recent.of_customer("ada", Topic::Scores).iter().map(|told| told.offset).collect();
+        assert_eq!(offsets, [2], "what is left of the place");
+        assert_eq!(recent.of_customer("bob", Topic::Alerts).len(), 1, "the other places");
+    }
+
     #[test]
     fn the_last_signals_are_kept_and_the_rest_forgotten() {
-        let log = SimLog::new(SimConfig::new(1, 2));
-        let wire = Wire::new(
-            crate::codec::SchemaSet::new(Vec::<(u32, &str)>::new()).expect("built in"),
-            Default::default(),
-            Default::default(),
-        );
-        let recent = Recent::new(Arc::new(wire.expect("built-in schemas fit")));
+        let (log, recent) = (SimLog::new(SimConfig::new(1, 2)), recent());
         let mut listener = recent.listen();
         let tell = |topic, key: &str, number: u8| {
             let place = Place::new(topic, 0);
@@ -218,22 +261,19 @@ mod tests {
             tell(Topic::Scores, "ada", number);
         }
         tell(Topic::Alerts, "bob", 9);
-        let stop = Stop::default();
+        tell(Topic::Recommendations, "ada", 1);
+        tell(Topic::Recommendations, "ada", 2);
         let mut reader = log.reader().expect("a reader");
-        let from = begin(&log, &mut reader).expect("ends");
-        reader.assign(&from).expect("assigned");
-        let mut number = 0;
+        let mut next = begin(&log, &mut reader).expect("ends");
+        assign(&mut reader, &next).expect("assigned");
         for _ in 0..20 {
-            let each = &mut |record: Record<'_>| {
-                number += 1;
-                recent.hear(record, number);
-            };
-            reader.poll(Duration::ZERO, each).expect("read");
+            recent.turn(&mut reader, &mut next, Duration::ZERO).expect("read");
         }
-        stop.set();
         let of_ada: Vec<u8> =
             recent.of_customer("ada", Topic::Scores).iter().map(|told| told.bytes[0]).collect();
         assert_eq!(of_ada, [7, 6, 5, 4, 3], "newest first");
+        let lists = recent.of_customer("ada", Topic::Recommendations);
+        assert_eq!(lists.iter().map(|told| told.bytes[0]).collect::<Vec<_>>(), [2], "the last one alone");
         assert_eq!(recent.alerts(10, |_| true).len(), 1);
         assert_eq!(recent.alerts(10, |told| told.customer == "ada").len(), 0);
         assert!(listener.try_recv().is_ok());
@@ -243,7 +283,7 @@ mod tests {
             let key = format!("c{number}");
             let record =
                 Record { place, offset: number, timestamp_ms: 0, key: Some(key.as_bytes()), value: None };
-            recent.hear(record, 100 + number);
+            recent.hear(record);
         }
         assert!(recent.customers.len() <= CUSTOMERS_MAX);
         assert!(recent.of_customer("ada", Topic::Scores).is_empty(), "longest without a signal");
