@@ -233,6 +233,14 @@ pub enum Verdict {
 }
 
 impl Event<'_> {
+    pub fn input(&self) -> Input {
+        match self {
+            Event::Purchase(_) => Input::Purchases,
+            Event::Engagement(_) => Input::Engagements,
+            Event::Feedback(_) => Input::Feedback,
+        }
+    }
+
     pub fn time_ms(&self) -> TimeMs {
         match self {
             Event::Purchase(p) => p.time_ms,

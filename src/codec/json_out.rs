@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::hexadecimal;
 use crate::event::TimeMs;
 use crate::signal::{Alert, DeadLetter, Reason, Recommendation, Score, Signal, Source};
 
@@ -157,7 +158,7 @@ impl<'a> From<&'a DeadLetter> for DeadLetterJson<'a> {
             key: base64(&letter.key),
             raw: base64(&letter.raw),
             length: letter.length,
-            sha256: letter.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hexadecimal(&letter.sha256),
         }
     }
 }

@@ -27,7 +27,7 @@ pub use internal::{
 };
 pub use json_out::encode_signal_json;
 pub use schema::{BUILT_IN, BuiltIn, SchemaError, SchemaSet, built_in};
-pub use show::{internal_form, show};
+pub use show::{hexadecimal, internal_form, show};
 
 use serde::{Deserialize, Serialize};
 

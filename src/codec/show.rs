@@ -94,6 +94,7 @@ fn to_json(value: Avro) -> Value {
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// Two digits a byte.
+pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,6 +2,7 @@
 
 pub mod backtest;
 pub mod cli;
+pub mod clock;
 pub mod connect;
 pub mod csv_file;
 pub mod demo;

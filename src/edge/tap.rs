@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
+use crate::codec::hexadecimal;
 use crate::edge::log::{Log, LogError, Place, Reader, Record};
 use crate::edge::shard::threads::Stop;
 use crate::edge::shard::wire::Wire;
@@ -13,6 +14,8 @@ use crate::signal::Topic;
 
 /// Records read ahead of a slow listener.
 const AHEAD_MAX: usize = 256;
+/// Taps open at once: each has a thread and a client of the log.
+pub const TAPS_MAX: usize = 16;
 
 /// Which records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct Wanted {
     pub topic: Topic,
     /// Only those with this key.
     pub key: Option<Vec<u8>>,
-    pub from: From,
+    pub from: Begin,
     /// Goes on after what is there at the beginning.
     pub follow: bool,
     /// Key and value as they lie there, in hexadecimal, instead of decoded.
@@ -28,22 +31,39 @@ pub struct Wanted {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum Begin {
     Start,
     End,
 }
 
-/// Reads on a thread of its own, which ends with the receiver, with `stop`, or at the end where nothing is
-/// followed. What goes wrong is the last thing received.
-pub fn open<L: Log>(log: L, wire: Arc<Wire>, wanted: Wanted, stop: Stop) -> mpsc::Receiver<Value> {
-    let (records, received) = mpsc::channel(AHEAD_MAX);
-    std::thread::spawn(move || {
-        if let Err(error) = read(&log, &wire, &wanted, &stop, &records) {
-            // The receiver may have gone.
-            let _ = records.blocking_send(json!({ "error": error.to_string() }));
-        }
-    });
-    received
+/// Opens taps of one log, at most [`TAPS_MAX`] at once.
+pub struct Taps<L: Log> {
+    log: L,
+    wire: Arc<Wire>,
+    stop: Stop,
+    free: Arc<Semaphore>,
+}
+
+impl<L: Log> Taps<L> {
+    pub fn new(log: L, wire: Arc<Wire>, stop: Stop) -> Taps<L> {
+        Taps { log, wire, stop, free: Arc::new(Semaphore::new(TAPS_MAX)) }
+    }
+
+    /// Reads on a thread of its own, which ends with the receiver, with `stop`, or at the end where nothing is
+    /// followed. What goes wrong is the last thing received. None where as many are open as may be.
+    pub fn open(&self, wanted: Wanted) -> Option<mpsc::Receiver<Value>> {
+        let place = Arc::clone(&self.free).try_acquire_owned().ok()?;
+        let (log, wire, stop) = (self.log.clone(), Arc::clone(&self.wire), self.stop.clone());
+        let (records, received) = mpsc::channel(AHEAD_MAX);
+        std::thread::spawn(move || {
+            if let Err(error) = read(&log, &wire, &wanted, &stop, &records) {
+                // The receiver may have gone.
+                let _ = records.blocking_send(json!({ "error": error.to_string() }));
+            }
+            drop(place);
+        });
+        Some(received)
+    }
 }
 
 fn read<L: Log>(
@@ -58,7 +78,7 @@ fn read<L: Log>(
     for partition in 0..log.partitions(wanted.topic)?.unwrap_or(0) {
         let place = Place::new(wanted.topic, partition);
         let ends = reader.ends(place)?;
-        from.push((place, if wanted.from == From::Start { ends.low } else { ends.stable }));
+        from.push((place, if wanted.from == Begin::Start { ends.low } else { ends.stable }));
     }
     reader.assign(&from)?;
     while !stop.is_set() && !records.is_closed() {
@@ -80,7 +100,6 @@ fn read<L: Log>(
 }
 
 fn raw(record: &Record<'_>) -> Value {
-    let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     json!({
         "topic": record.place.topic.name(),
         "partition": record.place.partition,

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use super::said::{Made, RecordPlace, Said, hear};
 use crate::analysis::Published;
-use crate::codec::{SchemaSet, WireForm, built_in, encode_event};
+use crate::codec::{SchemaSet, WireForm};
 use crate::customer::Customer;
-use crate::edge::log::sim::{OwnedRecord, SimConfig, SimLog, SimReader};
-use crate::edge::log::{Ends, Group, Log, LogError, Place, Reader};
+use crate::edge::clock::Clock;
+use crate::edge::log::sim::{SimConfig, SimLog, SimReader};
+use crate::edge::log::{Ends, Group, Log, LogError, OwnedRecord, Place, Reader};
 use crate::edge::shard::apply::Apply;
 use crate::edge::shard::commit::{Committer, Report};
 use crate::edge::shard::contents::MemoryContents;
@@ -24,7 +25,7 @@ use crate::edge::shard::market::MarketStage;
 use crate::edge::shard::shared::{Epoch, Shared, SharedReader};
 use crate::edge::shard::store::SnapshotStore;
 use crate::edge::shard::wire::{Wire, partition_of};
-use crate::edge::shard::{Clock, Environment, ShardConfig, ShardError, Stage};
+use crate::edge::shard::{Environment, ShardConfig, ShardError, Stage};
 use crate::engine;
 use crate::engine::snapshot::Snapshot;
 use crate::event::{Event, Input, Reject, TimeMs};
@@ -53,7 +54,6 @@ pub struct Service {
     partitions: u32,
     chunks: u64,
     alerts: u64,
-    buffer: Vec<u8>,
     /// Where it is continued elsewhere: what it leaves behind.
     left: Option<Arc<LastSnapshots>>,
 }
@@ -204,7 +204,6 @@ impl Service {
             partitions,
             chunks: 0,
             alerts: 0,
-            buffer: Vec::new(),
             left,
         };
         for _ in 0..TURNS_MAX {
@@ -222,16 +221,10 @@ impl Service {
     /// # Errors
     /// When the log refuses the record for its size.
     pub fn feed(&mut self, event: &Event<'_>, now_ms: TimeMs) -> Result<RecordPlace, LogError> {
-        let (input, schema) = match event {
-            Event::Purchase(_) => (Input::Purchases, built_in::PURCHASE),
-            Event::Engagement(_) => (Input::Engagements, built_in::ENGAGEMENT),
-            Event::Feedback(_) => (Input::Feedback, built_in::FEEDBACK),
-        };
-        self.buffer.clear();
-        encode_event(event, Some(schema), &mut self.buffer);
-        let key = event.key();
+        let value = self.wire.event(event, &[]);
+        let (input, key) = (event.input(), event.key());
         let place = Place::new(input.into(), partition_of(key, self.partitions));
-        let offset = self.log.append_record(place, Some(key.as_bytes()), Some(&self.buffer), now_ms)?;
+        let offset = self.log.append_record(place, Some(key.as_bytes()), Some(&value), now_ms)?;
         Ok((input.index(), place.partition, offset))
     }
 

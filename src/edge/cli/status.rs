@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::{Failure, Format, output};
+use crate::edge::clock::wall_ms;
 
 /// Show how a running instance is: partitions, lag, restores, snapshots, models.
 #[derive(Debug, clap::Args)]
@@ -58,7 +59,5 @@ impl Args {
 
 /// A moment of wall time as how long it is gone.
 fn ago(time_ms: i64) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let seconds = (now.as_millis() as i64 - time_ms) / 1000;
-    format!("{seconds} s ago")
+    format!("{} s ago", (wall_ms() - time_ms) / 1000)
 }

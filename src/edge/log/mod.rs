@@ -44,6 +44,42 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// A record copied out of the client's buffer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OwnedRecord {
+    pub place: Place,
+    pub offset: u64,
+    pub timestamp_ms: TimeMs,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+}
+
+impl From<Record<'_>> for OwnedRecord {
+    fn from(record: Record<'_>) -> OwnedRecord {
+        OwnedRecord {
+            place: record.place,
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+        }
+    }
+}
+
+impl OwnedRecord {
+    /// As the log gave it.
+    pub fn as_record(&self) -> Record<'_> {
+        let OwnedRecord { place, offset, timestamp_ms, key, value } = self;
+        Record {
+            place: *place,
+            offset: *offset,
+            timestamp_ms: *timestamp_ms,
+            key: key.as_deref(),
+            value: value.as_deref(),
+        }
+    }
+}
+
 /// A record to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {

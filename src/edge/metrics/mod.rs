@@ -9,7 +9,6 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::TextEncoder;
 use prometheus::core::Collector;
@@ -20,6 +19,7 @@ pub use table::{Kind, Metric, PROCESS, TABLE, markdown};
 
 use crate::analysis::models::About;
 use crate::analysis::recommend;
+use crate::edge::clock::wall_ms;
 use crate::edge::log::Group;
 use crate::edge::version::Version;
 use crate::event::{Input, Reject, TimeMs};
@@ -130,8 +130,7 @@ impl Metrics {
 
     /// The text of `/metrics` at the wall time of now.
     pub fn render(&self) -> Result<String, prometheus::Error> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.render_at(TimeMs::try_from(now.as_millis()).unwrap_or(TimeMs::MAX))
+        self.render_at(wall_ms())
     }
 
     /// The text of `/metrics` at a given wall time.

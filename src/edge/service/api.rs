@@ -8,7 +8,7 @@ use crate::edge::ingest::Ingest;
 use crate::edge::log::Log;
 use crate::edge::recent::Recent;
 use crate::edge::shard::Environment;
-use crate::edge::tap;
+use crate::edge::tap::Taps;
 
 impl Service {
     /// From here on `/api/v1` answers.
@@ -40,9 +40,9 @@ impl Service {
                 move |name: &str| log.cursor(name)
             }),
             tap: Box::new({
-                let (log, wire, stop) =
-                    (environment.log.clone(), Arc::clone(wire), self.servants_stop.clone());
-                move |wanted| tap::open(log.clone(), Arc::clone(&wire), wanted, stop.clone())
+                let (log, stop) = (environment.log.clone(), self.servants_stop.clone());
+                let taps = Taps::new(log, Arc::clone(wire), stop);
+                move |wanted| taps.open(wanted)
             }),
             recent: Arc::clone(&recent),
             inbox: Arc::clone(&observed.inbox),

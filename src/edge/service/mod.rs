@@ -21,12 +21,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 
 use crate::config::Config;
+use crate::edge::clock::{Clock, WallClock};
 use crate::edge::http::api::Late;
 use crate::edge::http::{Health, Server, Shown};
 use crate::edge::log::embedded::EmbeddedLog;
@@ -42,9 +43,8 @@ use crate::edge::shard::market::MarketStage;
 use crate::edge::shard::shared::{Shared, SharedReader};
 use crate::edge::shard::store::ObjectSnapshots;
 use crate::edge::shard::threads::{Stop, run as run_shard};
-use crate::edge::shard::{Clock, Environment, ShardError, Stage};
+use crate::edge::shard::{Environment, ShardError, Stage};
 use crate::edge::version::Version;
-use crate::event::TimeMs;
 use crate::signal::Topic;
 use home::{Home, embedded_log, kafka_log};
 use watch::{Observed, ShardWatcher, Shows};
@@ -229,15 +229,6 @@ fn stop_on_signals(
         }
     });
     Ok(())
-}
-
-struct WallClock;
-
-impl Clock for WallClock {
-    fn now_ms(&self) -> TimeMs {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        TimeMs::try_from(now.as_millis()).unwrap_or(TimeMs::MAX)
-    }
 }
 
 /// The threads of a running service.

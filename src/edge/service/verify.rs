@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::home::{Home, embedded_log, kafka_log};
-use super::{ServiceError, WallClock, control, patiently, settings, snapshots};
+use super::{ServiceError, control, patiently, settings, snapshots};
 use crate::config::Config;
+use crate::edge::clock::WallClock;
 use crate::edge::log::LogError;
 use crate::edge::shard::Environment;
 use crate::edge::shard::contents::Contents;

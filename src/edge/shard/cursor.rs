@@ -3,36 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::edge::log::{Ends, Log, LogError, Place, Reader, Record};
-use crate::event::TimeMs;
-
-/// A record copied out of the client's buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnedRecord {
-    pub offset: u64,
-    pub timestamp_ms: TimeMs,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-}
-
-impl OwnedRecord {
-    pub fn of(record: Record<'_>) -> OwnedRecord {
-        OwnedRecord {
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
-            key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
-        }
-    }
-}
-
-impl OwnedRecord {
-    /// As the log gave it.
-    pub fn at(&self, place: Place) -> Record<'_> {
-        let (offset, timestamp_ms) = (self.offset, self.timestamp_ms);
-        Record { place, offset, timestamp_ms, key: self.key.as_deref(), value: self.value.as_deref() }
-    }
-}
+use crate::edge::log::{Ends, Log, LogError, OwnedRecord, Place, Reader};
 
 /// Polls after which a log that gives neither a record nor an end is taken for silent.
 const SILENT_POLLS_MAX: u32 = 300;
@@ -60,7 +31,7 @@ impl<L: Log> Cursor<L> {
     pub fn peek(&mut self, wait: Duration) -> Result<Option<&OwnedRecord>, LogError> {
         if self.ahead.is_empty() {
             let ahead = &mut self.ahead;
-            match self.reader.poll(wait, &mut |record| ahead.push_back(OwnedRecord::of(record))) {
+            match self.reader.poll(wait, &mut |record| ahead.push_back(OwnedRecord::from(record))) {
                 Ok(_) | Err(LogError::Retry(_)) => {}
                 Err(error) => return Err(error),
             }

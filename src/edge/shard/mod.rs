@@ -21,6 +21,7 @@ pub mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::edge::clock::Clock;
 use crate::edge::log::{Group, Log, LogError, Place, Record};
 use crate::edge::metrics::ShardStats;
 use crate::engine;
@@ -33,11 +34,6 @@ use jobs::Jobs;
 use shared::{Epoch, Shared};
 use store::SnapshotStore;
 use wire::Wire;
-
-/// Wall time, for timestamps and intervals; never seen by the core.
-pub trait Clock: Send + Sync {
-    fn now_ms(&self) -> TimeMs;
-}
 
 /// Settings of a shard that shape neither state nor what is published.
 #[derive(Debug, Clone)]

@@ -5,13 +5,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::contents::{Contents, fetch};
-use super::cursor::OwnedRecord;
 use super::wire::Wire;
 use crate::analysis::anomaly::ENTITY_RISK;
 use crate::analysis::models::{About, Models, compile};
 use crate::analysis::shared::Tables;
 use crate::analysis::{Published, View};
-use crate::edge::log::{Log, LogError, Place, Reader, Record};
+use crate::edge::log::{Log, LogError, OwnedRecord, Place, Reader, Record};
 use crate::event::Control;
 use crate::signal::Topic;
 use crate::signal::model::{Content, ModelRecord, Row, Whole};
@@ -116,7 +115,7 @@ pub struct SharedReader<L: Log> {
     epoch: Epoch,
     places: Vec<Place>,
     /// Read and not taken yet: the content of the first cannot be fetched for the moment.
-    waiting: VecDeque<(Place, OwnedRecord)>,
+    waiting: VecDeque<OwnedRecord>,
     refusals: u64,
 }
 
@@ -158,7 +157,7 @@ impl<L: Log> SharedReader<L> {
             let polled = reader.poll(wait, &mut |record| {
                 let is_stalled = !waiting.is_empty();
                 if is_stalled || epoch.record(wire, &**contents, record).is_err() {
-                    waiting.push_back((record.place, OwnedRecord::of(record)));
+                    waiting.push_back(OwnedRecord::from(record));
                 }
             });
             match polled {
@@ -179,8 +178,8 @@ impl<L: Log> SharedReader<L> {
     /// Takes what waits, as far as it can be taken now.
     fn take_waiting(&mut self, wait: Duration) -> usize {
         let mut taken = 0;
-        while let Some((place, record)) = self.waiting.front() {
-            match self.epoch.record(&self.wire, &*self.contents, record.at(*place)) {
+        while let Some(record) = self.waiting.front() {
+            match self.epoch.record(&self.wire, &*self.contents, record.as_record()) {
                 Ok(()) => {
                     self.waiting.pop_front();
                     self.refusals = 0;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
+use crate::edge::clock::wall_ms;
 use crate::engine::snapshot::Snapshot;
 use crate::event::TimeMs;
 
@@ -182,11 +183,6 @@ async fn listed(
     found.sort_unstable_by(|a, b| b.cmp(a));
     let newest_ms = found.first().map(|(_, written_ms)| *written_ms);
     Ok((found.into_iter().map(|(position, _)| position).collect(), newest_ms))
-}
-
-fn wall_ms() -> TimeMs {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    TimeMs::try_from(now.as_millis()).unwrap_or(TimeMs::MAX)
 }
 
 #[cfg(test)]

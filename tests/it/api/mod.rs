@@ -107,7 +107,27 @@ fn conversation(service: &Service) -> Vec<Answered> {
     answers.push(("get".into(), "/api/v1/records/purchases".into(), 200, Value::Null));
     assert_eq!(get(&mut answers, "/api/v1/records/purchase").0, 404);
     assert_eq!(get(&mut answers, "/api/v1/stream?topics=nothing").0, 400);
+    limits(service, &mut answers, &post, &get);
     answers
+}
+
+/// Too many events at once, and too many who read a topic.
+fn limits(
+    service: &Service,
+    answers: &mut Vec<Answered>,
+    post: &impl Fn(&mut Vec<Answered>, &str, &Value) -> (u16, Value),
+    get: &impl Fn(&mut Vec<Answered>, &str) -> (u16, Value),
+) {
+    let many: Vec<Value> = (0..=5_000).map(|n| purchase(&format!("m{n}"), "eve", "tea", 100)).collect();
+    assert_eq!(post(answers, "/api/v1/events", &json!(many)).0, 413);
+    assert_eq!(post(answers, "/api/v1/loads/july?from=0", &json!(many)).0, 413);
+    assert_eq!(get(answers, "/api/v1/loads/july").1["position"], 0);
+
+    let path = "/api/v1/records/purchases";
+    let held: Vec<_> = (0..habitue::edge::tap::TAPS_MAX).map(|_| service.hold(path)).collect();
+    assert_eq!(get(answers, path).0, 429);
+    drop(held);
+    service.until(&format!("{path}?from=start&follow=false"), |_| true);
 }
 
 /// A load goes on where it stopped, and is refused elsewhere.

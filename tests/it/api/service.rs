@@ -65,6 +65,13 @@ impl Service {
         }
     }
 
+    /// An answer that has begun and is not read.
+    pub fn hold(&self, path: &str) -> ureq::http::Response<ureq::Body> {
+        let response = agent().get(format!("{}{path}", self.origin)).call().unwrap();
+        assert_eq!(response.status(), 200);
+        response
+    }
+
     /// Server-sent events, to the one that ends it.
     pub fn events(&self, path: &str, is_end: impl Fn(&str) -> bool) -> Vec<(String, Value)> {
         let mut response = agent().get(format!("{}{path}", self.origin)).call().unwrap();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use habitue::codec::{self, SchemaSet, WireForm};
+use habitue::edge::clock::Clock;
 use habitue::edge::log::sim::{SimConfig, SimLog};
 use habitue::edge::log::{Group, Place};
 use habitue::edge::shard::apply::{Apply, HandOver};
@@ -17,7 +18,7 @@ use habitue::edge::shard::jobs::InlineJobs;
 use habitue::edge::shard::shared::{Epoch, Shared, SharedReader};
 use habitue::edge::shard::store::SnapshotStore;
 use habitue::edge::shard::wire::Wire;
-use habitue::edge::shard::{Clock, Environment, ShardConfig, ShardError};
+use habitue::edge::shard::{Environment, ShardConfig, ShardError};
 use habitue::engine::snapshot::Snapshot;
 use habitue::engine::{self, Mode, Partition};
 use habitue::event::{Currency, Engagement, EngagementKind, Event, Line, Purchase};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use habitue::analysis::models::Models;
 use habitue::codec::{SchemaSet, WireForm};
+use habitue::edge::clock::Clock;
 use habitue::edge::log::sim::SimLog;
 use habitue::edge::log::{Group, LogError};
 use habitue::edge::shard::apply::Apply;
@@ -18,7 +19,7 @@ use habitue::edge::shard::market::MarketStage;
 use habitue::edge::shard::shared::{Epoch, Shared, SharedReader};
 use habitue::edge::shard::store::SnapshotStore;
 use habitue::edge::shard::wire::Wire;
-use habitue::edge::shard::{Clock, Environment, ShardConfig, ShardError, Stage};
+use habitue::edge::shard::{Environment, ShardConfig, ShardError, Stage};
 use habitue::engine;
 use habitue::engine::snapshot::Snapshot;
 use habitue::event::TimeMs;

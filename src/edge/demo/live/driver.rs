@@ -5,23 +5,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{ShopClock, wall_ms};
+use super::ShopClock;
+use crate::edge::clock::{Clock, wall_ms};
+use crate::edge::demo::past::Past;
 use crate::edge::demo::shop::{Occurrence, Shop};
 use crate::edge::log::embedded::{EmbeddedAppender, EmbeddedLog};
 use crate::edge::log::{Appender, Log, LogError, Outgoing, Place};
-use crate::edge::shard::Clock;
 use crate::edge::shard::threads::Stop;
 use crate::edge::shard::wire::{Wire, partition_of};
-use crate::event::{Event, Input};
+use crate::event::Event;
 
 const PAUSE: Duration = Duration::from_millis(20);
 /// Payments whose truth is kept: an alert comes within a second.
 const PAYMENTS_MAX: usize = 10_000;
 
 /// What is true of the payments of late.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Truths {
-    /// Event id, and whether it is fraud; oldest first.
+    /// Event id, and whether it is fraud; oldest first. Of the past, those with an alert.
     payments: VecDeque<(String, bool)>,
     pub events: u64,
     pub frauds: u64,
@@ -29,6 +30,11 @@ pub struct Truths {
 }
 
 impl Truths {
+    /// Counts nothing of the past.
+    pub fn after(past: &Past) -> Truths {
+        Truths { payments: past.alerted.iter().cloned().collect(), events: 0, frauds: 0, paid: 0 }
+    }
+
     /// None of a payment that is not the shop's, or is forgotten.
     pub fn is_fraud(&self, event_id: &str) -> Option<bool> {
         self.payments.iter().rev().find(|(id, _)| id == event_id).map(|(_, fraud)| *fraud)
@@ -43,7 +49,7 @@ impl Truths {
         let is_fraud = occurrence.truth.fraud.is_some();
         self.paid += 1;
         self.frauds += u64::from(is_fraud);
-        if self.payments.len() == PAYMENTS_MAX {
+        if self.payments.len() >= PAYMENTS_MAX {
             self.payments.pop_front();
         }
         self.payments.push_back((purchase.event_id.to_string(), is_fraud));
@@ -72,25 +78,20 @@ impl Driver {
     /// Until the service stops.
     pub fn run(mut self, stop: &Stop, ended: &AtomicBool) {
         while !(stop.is_set() || ended.load(Ordering::Relaxed)) {
-            if let Err(error) = self.turn() {
+            if let Err(error) = self.turn(stop) {
                 tracing::error!(%error, "the shop's events are not taken");
             }
             std::thread::sleep(PAUSE);
         }
     }
 
-    fn turn(&mut self) -> Result<(), LogError> {
+    fn turn(&mut self, stop: &Stop) -> Result<(), LogError> {
         let now_ms = self.clock.now_ms();
         while self.shop.next_time_ms() <= now_ms {
             let occurrence = self.shop.next_occurrence();
             let event = &occurrence.event;
-            let input = match event {
-                Event::Purchase(_) => Input::Purchases,
-                Event::Engagement(_) => Input::Engagements,
-                Event::Feedback(_) => Input::Feedback,
-            };
             let record = Outgoing {
-                place: Place::new(input.into(), partition_of(event.key(), 1)),
+                place: Place::new(event.input().into(), partition_of(event.key(), 1)),
                 key: event.key().as_bytes().to_vec(),
                 value: Some(self.wire.event(event, &[])),
                 timestamp_ms: wall_ms(),
@@ -98,7 +99,8 @@ impl Driver {
             self.truths.lock().unwrap_or_else(PoisonError::into_inner).occur(&occurrence);
             self.appender.append(&record)?;
         }
-        while !self.appender.flush(Duration::from_millis(200))? {}
+        // A full disk must not keep the demo from ending.
+        while !self.appender.flush(Duration::from_millis(200))? && !stop.is_set() {}
         Ok(())
     }
 }

@@ -11,16 +11,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::past::Past;
 use super::shop::Shop;
 use crate::config::{Config, LogLevel, WireForm};
 use crate::edge::backtest::Continued;
+use crate::edge::clock::{Clock, wall_ms};
 use crate::edge::connect::embedded_config;
 use crate::edge::log::embedded::EmbeddedLog;
 use crate::edge::service::{self, Companion, ServiceError, Started};
-use crate::edge::shard::Clock;
 use crate::edge::shard::store::SnapshotStore;
 use crate::event::TimeMs;
 use driver::{Driver, Truths};
@@ -60,11 +60,6 @@ impl Clock for ShopClock {
     }
 }
 
-fn wall_ms() -> TimeMs {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    TimeMs::try_from(now.as_millis()).unwrap_or(TimeMs::MAX)
-}
-
 /// The configuration of the demo's service.
 pub fn configuration(settings: &Settings) -> Config {
     let mut config = Config::default();
@@ -90,7 +85,7 @@ pub fn run(shop: Shop, past: &Past, left: Continued, settings: &Settings) -> Res
     let log = hand_over(left, &config)?;
     let from_ms = past.end_ms + MORNING_MS;
     let clock = ShopClock { from_ms, speed: settings.speed.max(1.0), begun: OnceLock::new() };
-    let (clock, truths) = (Arc::new(clock), Arc::new(Mutex::new(Truths::default())));
+    let (clock, truths) = (Arc::new(clock), Arc::new(Mutex::new(Truths::after(past))));
     let wire = Arc::new(service::settings::wire(&config)?);
     let driver = Driver::new(shop, &log, wire, Arc::clone(&clock), Arc::clone(&truths))?;
     let ended = Arc::new(AtomicBool::new(false));

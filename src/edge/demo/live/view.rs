@@ -14,9 +14,9 @@ use super::ShopClock;
 use super::driver::Truths;
 use super::latency::{Buckets, buckets, quantile_ms};
 use crate::config::show_day;
+use crate::edge::clock::Clock;
 use crate::edge::demo::past::Past;
 use crate::edge::service::Started;
-use crate::edge::shard::Clock;
 use crate::event::TimeMs;
 use crate::signal::Topic;
 
@@ -50,6 +50,8 @@ impl Totals {
 
 pub(super) struct View {
     head: String,
+    /// Where the past ends.
+    live_from_ms: TimeMs,
     speed: f64,
     clock: Arc<ShopClock>,
     truths: Arc<Mutex<Truths>>,
@@ -76,7 +78,15 @@ impl View {
         truths: Arc<Mutex<Truths>>,
         totals: Arc<Mutex<Totals>>,
     ) -> View {
-        View { head: past.sentences(), speed, clock, truths, totals, alerts: VecDeque::new() }
+        View {
+            head: past.sentences(),
+            live_from_ms: past.end_ms,
+            speed,
+            clock,
+            truths,
+            totals,
+            alerts: VecDeque::new(),
+        }
     }
 
     /// Until the service ends, or `lasts` is over, which ends it.
@@ -111,9 +121,13 @@ impl View {
     fn alert(&mut self, alert: &Value) -> String {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let truth = lock(&self.truths).is_fraud(&text(&alert["event_id"]));
-        let mut totals = lock(&self.totals);
-        totals.alerts += 1;
-        totals.hits += u64::from(truth == Some(true));
+        let time_ms = alert["time_ms"].as_i64().unwrap_or(0);
+        // The newest of the past are shown too, but are no part of what was seen live.
+        if time_ms >= self.live_from_ms {
+            let mut totals = lock(&self.totals);
+            totals.alerts += 1;
+            totals.hits += u64::from(truth == Some(true));
+        }
         let truth = match truth {
             Some(true) => "truly fraud",
             Some(false) => "legitimate",
@@ -124,7 +138,7 @@ impl View {
             alert["reasons"].as_array().into_iter().flatten().filter_map(|r| r["text"].as_str()).collect();
         let line = format!(
             "{}  {amount:>9.2} {}  {:<12} risk {:>4}  {truth:<14}  {}",
-            show_minute(alert["time_ms"].as_i64().unwrap_or(0)),
+            show_minute(time_ms),
             text(&alert["currency"]),
             text(&alert["customer"]),
             alert["risk"],

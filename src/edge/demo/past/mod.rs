@@ -56,6 +56,9 @@ pub struct Past {
     pub anomaly: Alerts,
     pub churn: Churn,
     pub recommend: Recommend,
+    /// Event ids of the payments with an alert, oldest first, and whether each truly is fraud.
+    #[serde(skip)]
+    pub alerted: Vec<(String, bool)>,
 }
 
 /// What the shop told.
@@ -138,6 +141,7 @@ fn tell_to(
         events: Events::default(),
         payments: Payments::new(start_ms),
         customers: Customers::default(),
+        alerted: Vec::new(),
         desk: Desk::new(settings.desk_hours.map(|hours| hours.max(1))),
         next_order: NextOrder::default(),
         next_item: Lists::default(),
@@ -175,6 +179,7 @@ struct Told {
     events: Events,
     payments: Payments,
     customers: Customers,
+    alerted: Vec<(String, bool)>,
     desk: Desk,
     next_order: NextOrder,
     next_item: Lists,
@@ -227,11 +232,12 @@ impl Told {
 
     fn catch_up(&mut self) -> Result<(), BacktestError> {
         self.chunks.caught_up();
-        let Told { service, chunks, payments, customers, desk, .. } = self;
+        let Told { service, chunks, payments, customers, alerted, desk, .. } = self;
         let mut made = service.catch_up(chunks.now_ms(), &mut |said| match said {
             Said::Scored { event_id, value } => payments.scored(event_id, value),
             Said::Alerted { event_id, reason } => {
                 if let Some((key, is_fraud)) = payments.alerted(event_id, reason) {
+                    alerted.push((event_id.to_owned(), is_fraud));
                     desk.alerted(event_id, key, is_fraud, chunks.now_ms());
                 }
             }
@@ -272,6 +278,7 @@ impl Told {
             },
             anomaly: self.payments.alerts(),
             churn: self.customers.churn(known_ms),
+            alerted: self.alerted,
             recommend: Recommend {
                 next_order: (&self.next_order.finish()).into(),
                 next_item: (&self.next_item).into(),

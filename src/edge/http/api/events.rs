@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -16,9 +15,9 @@ use serde_json::{Value, json};
 
 use super::{Late, Refusal, started};
 use crate::codec::Decoder;
+use crate::edge::clock::{self, Clock};
 use crate::edge::ingest::IngestError;
 use crate::edge::log::{Outgoing, Place};
-use crate::edge::shard::Clock;
 use crate::edge::shard::wire::{Wire, partition_of};
 use crate::event::{Event, Input, TimeMs};
 use crate::signal::Topic;
@@ -109,11 +108,6 @@ impl Intake {
     }
 
     fn record(&self, event: &Event<'_>, text: &[u8]) -> Result<Outgoing, String> {
-        let input = match event {
-            Event::Purchase(_) => Input::Purchases,
-            Event::Engagement(_) => Input::Engagements,
-            Event::Feedback(_) => Input::Feedback,
-        };
         let now_ms = self.now_ms();
         if event.time_ms() > now_ms + AHEAD_MAX_MS {
             return Err(format!("implausible_time: more than an hour after {now_ms}, which is now"));
@@ -122,12 +116,12 @@ impl Intake {
         if value.len() > self.record_bytes_max {
             return Err(format!("too_large: {} bytes, {} are allowed", value.len(), self.record_bytes_max));
         }
-        let place = Place::new(Topic::from(input), partition_of(event.key(), self.partitions));
+        let place = Place::new(Topic::from(event.input()), partition_of(event.key(), self.partitions));
         Ok(Outgoing {
             place,
             key: event.key().as_bytes().to_vec(),
             value: Some(value),
-            timestamp_ms: wall_ms(),
+            timestamp_ms: clock::wall_ms(),
         })
     }
 }
@@ -167,11 +161,6 @@ fn with_time(text: &str, time_ms: TimeMs) -> String {
     }
 }
 
-fn wall_ms() -> TimeMs {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    TimeMs::try_from(now.as_millis()).unwrap_or(TimeMs::MAX)
-}
-
 pub async fn events(state: State<Late>, body: Bytes) -> Result<Response, Refusal> {
     take(&state, &split(&body)?, None).await
 }
@@ -188,10 +177,6 @@ pub async fn feedback(state: State<Late>, body: Bytes) -> Result<Response, Refus
 
 async fn take(state: &State<Late>, events: &[&RawValue], all: Option<Input>) -> Result<Response, Refusal> {
     let api = started(state)?;
-    if events.len() > EVENTS_MAX {
-        let words = format!("{} events, at most {EVENTS_MAX} are taken at once", events.len());
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, words));
-    }
     let (records, results) = api.events.read(events, all);
     let accepted = records.len();
     if accepted > 0 {
@@ -203,22 +188,30 @@ async fn take(state: &State<Late>, events: &[&RawValue], all: Option<Input>) -> 
     Ok((status, Json(taken)).into_response())
 }
 
-/// One event, a list of them, or an object with the list as `events`.
+/// One event, a list of them, or an object with the list as `events`; at most [`EVENTS_MAX`].
 pub fn split(body: &[u8]) -> Result<Vec<&RawValue>, Refusal> {
+    let events = events_of(body).map_err(|error| bad(&error.to_string()))?;
+    if events.len() > EVENTS_MAX {
+        let words = format!("{} events, at most {EVENTS_MAX} are taken at once", events.len());
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, words));
+    }
+    Ok(events)
+}
+
+fn events_of(body: &[u8]) -> Result<Vec<&RawValue>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Wrapped<'a> {
         #[serde(borrow)]
         events: Vec<&'a RawValue>,
     }
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-    let refuse = |error: serde_json::Error| bad(&error.to_string());
     if first == Some(&b'[') {
-        return serde_json::from_slice(body).map_err(refuse);
+        return serde_json::from_slice(body);
     }
     if let Ok(wrapped) = serde_json::from_slice::<Wrapped<'_>>(body) {
         return Ok(wrapped.events);
     }
-    serde_json::from_slice::<&RawValue>(body).map(|event| vec![event]).map_err(refuse)
+    serde_json::from_slice(body).map(|event| vec![event])
 }
 
 fn bad(error: &str) -> Refusal {

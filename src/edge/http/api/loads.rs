@@ -30,7 +30,7 @@ pub async fn position(state: State<Late>, Path(name): Path<String>) -> Result<Js
 }
 
 #[derive(Debug, Deserialize)]
-pub struct From {
+pub struct Start {
     /// The position that the sender thinks the load is at.
     from: u64,
 }
@@ -39,7 +39,7 @@ pub struct From {
 pub async fn part(
     state: State<Late>,
     Path(name): Path<String>,
-    Query(From { from }): Query<From>,
+    Query(Start { from }): Query<Start>,
     body: Bytes,
 ) -> Result<Json<Taken>, Refusal> {
     let api = started(&state)?;

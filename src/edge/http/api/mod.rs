@@ -56,8 +56,8 @@ pub use events::Intake;
 
 /// Position of a load by its name.
 pub type Cursor = Arc<dyn Fn(&str) -> Result<Option<u64>, LogError> + Send + Sync>;
-/// Records as JSON, as they are read.
-pub type Tap = Box<dyn Fn(Wanted) -> mpsc::Receiver<Value> + Send + Sync>;
+/// Records as JSON, as they are read. None where too many read already.
+pub type Tap = Box<dyn Fn(Wanted) -> Option<mpsc::Receiver<Value>> + Send + Sync>;
 
 /// Set when the service has started.
 pub type Late = Arc<OnceLock<Api>>;

@@ -9,7 +9,7 @@ use futures_util::{Stream, stream as streams};
 use serde::Deserialize;
 
 use super::{Late, Refusal, started};
-use crate::edge::tap::{From, Wanted};
+use crate::edge::tap::{Begin, Wanted};
 use crate::signal::Topic;
 
 #[derive(Debug, Deserialize)]
@@ -37,8 +37,8 @@ pub async fn records(
         Refusal::new(StatusCode::NOT_FOUND, format!("no topic {name}{}", meant.unwrap_or_default()))
     })?;
     let from = match ask.from.as_deref() {
-        None | Some("end") => From::End,
-        Some("start") => From::Start,
+        None | Some("end") => Begin::End,
+        Some("start") => Begin::Start,
         Some(_) => return Err(Refusal::new(StatusCode::BAD_REQUEST, "from: start or end")),
     };
     let wanted = Wanted {
@@ -48,7 +48,8 @@ pub async fn records(
         follow: ask.follow.unwrap_or(true),
         raw: ask.raw.unwrap_or(false),
     };
-    let records = (api.tap)(wanted);
+    let too_many = || Refusal::later(StatusCode::TOO_MANY_REQUESTS, "too many read records at once");
+    let records = (api.tap)(wanted).ok_or_else(too_many)?;
     let stream = streams::unfold((records, false), async |(mut records, ended)| {
         if ended {
             return None;

@@ -49,16 +49,18 @@ pub async fn alerts(state: State<Late>, Query(page): Query<Page>) -> Result<Json
     let found = api.recent.alerts(limit, |told| {
         let (was_past, at) = (is_past, (told.partition, told.offset));
         is_past |= before == Some(at);
-        was_past && wanted(&api.recent.show(told), told, &page)
+        was_past && wanted(&api.recent, told, &page)
     });
     let next = found.last().filter(|_| found.len() == limit);
     let next = next.map(|told| format!("{}-{}", told.partition, told.offset));
     Ok(Json(AlertsAnswer { alerts: found.iter().map(|told| api.recent.show(told)).collect(), next }))
 }
 
-fn wanted(shown: &Value, told: &Told, page: &Page) -> bool {
+/// The alert is read only where its risk is asked for.
+fn wanted(recent: &Recent, told: &Told, page: &Page) -> bool {
+    let is_risky = |min: u64| recent.show(told)["risk"].as_u64().is_some_and(|risk| risk >= min);
     page.customer.as_ref().is_none_or(|customer| *customer == told.customer)
-        && page.risk_min.is_none_or(|min| shown["risk"].as_u64().is_some_and(|risk| risk >= min))
+        && page.risk_min.is_none_or(is_risky)
 }
 
 fn place(text: &str) -> Result<(u32, u64), Refusal> {

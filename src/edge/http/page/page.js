@@ -144,8 +144,7 @@ for i in 1 2 3 4 5 6 7 8 9; do
   price=$((1000 + 40 * i)); [ $i = 9 ] && price=60000
   curl -s ${location.origin}/api/v1/events${token} -d '{
     "type": "purchase", "event_id": "try-'$now-$i'", "order": "'$now-$i'",
-    "customer": "ada", "terminal": "till-1", "time_ms": '$now'000,
-    "currency": "EUR",
+    "customer": "ada", "terminal": "till-1", "currency": "EUR",
     "lines": [{"item": "tea", "quantity": 1, "unit_price_minor": '$price'}]
   }'
 done`;

@@ -33,8 +33,7 @@ use self::record::Stored;
 use self::shared::Shared;
 use self::store::Store;
 use super::group::GroupMetadata;
-use super::sim::OwnedRecord;
-use super::{Ends, Group, Log, LogError, Place};
+use super::{Ends, Group, Log, LogError, OwnedRecord, Place};
 use crate::event::TimeMs;
 use crate::signal::Topic;
 

@@ -38,8 +38,7 @@ struct Queue {
 }
 
 impl Queue {
-    fn push(&mut self, record: &Outgoing) -> Result<(), LogError> {
-        let record = Stored::new(record);
+    fn push(&mut self, record: Stored) -> Result<(), LogError> {
         if self.bytes > 0 && self.bytes + record.bytes.len() > QUEUE_BYTES_MAX {
             return Err(LogError::Retry("the queue is full".to_owned()));
         }
@@ -122,7 +121,7 @@ impl Producer for EmbeddedProducer {
 
     fn send(&mut self, record: &Outgoing) -> Result<(), LogError> {
         self.state.open()?;
-        self.queue.push(record)
+        self.queue.push(Stored::new(record))
     }
 
     fn drain(&mut self, wait: Duration) -> Result<bool, LogError> {
@@ -226,7 +225,7 @@ impl Appender for EmbeddedAppender {
     fn append(&mut self, record: &Outgoing) -> Result<(), LogError> {
         let stored = Stored::new(record);
         self.shared.broker().check_record(&stored)?;
-        self.queue.push(record)
+        self.queue.push(stored)
     }
 
     fn flush(&mut self, wait: Duration) -> Result<bool, LogError> {

@@ -2,8 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::edge::log::sim::OwnedRecord;
-use crate::edge::log::{LogError, Outgoing, Place, Record};
+use crate::edge::log::{LogError, Outgoing, OwnedRecord, Place, Record};
 use crate::event::TimeMs;
 
 /// Length that says "null", as distinct from empty.

@@ -30,6 +30,9 @@ pub(super) fn retain(shared: &Shared, now_ms: TimeMs) -> Result<(), LogError> {
 /// Deletes what lies below `low`, at most up to the last stable offset.
 pub(super) fn cut(shared: &Shared, place: Place, low: u64) -> Result<(), LogError> {
     let from = shared.broker().partition(place)?.ends().low;
+    if low <= from {
+        return Ok(());
+    }
     let mut to = None;
     shared.write(|broker, batch| {
         if let Some(gone) = broker.cut(place, low)? {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::broker::{Broker, Closing};
 use super::folder::Owned;
 use super::store::{Batch, Store};
+use crate::edge::clock::wall_ms;
 use crate::edge::log::LogError;
 use crate::event::TimeMs;
 
@@ -196,9 +197,7 @@ fn serve(shared: &Weak<Shared>) {
         let every_ms = shared.broker().config.retention_check_ms;
         if retained.elapsed().as_millis() as i64 >= every_ms {
             retained = Instant::now();
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            let now_ms = now.map_or(0, |now| now.as_millis() as TimeMs);
-            if let Err(error) = shared.retain(now_ms) {
+            if let Err(error) = shared.retain(wall_ms()) {
                 tracing::warn!(%error, "old records could not be deleted");
             }
         }

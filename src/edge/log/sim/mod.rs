@@ -26,7 +26,7 @@ pub use self::consumer::{SimConsumer, SimReader};
 pub use self::faults::{Failure, Failures, Faults, Operation, Strike};
 pub use self::producer::{SimAppender, SimProducer};
 use super::group::GroupMetadata;
-use super::{Ends, Group, Log, LogError, Place, Record};
+use super::{Ends, Group, Log, LogError, OwnedRecord, Place};
 use crate::event::TimeMs;
 use crate::signal::Topic;
 
@@ -77,28 +77,6 @@ pub struct TopicConfig {
     pub record_bytes_max: usize,
     /// When retention runs, only the newest record of each key stays.
     pub compacted: bool,
-}
-
-/// A record with its own bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct OwnedRecord {
-    pub place: Place,
-    pub offset: u64,
-    pub timestamp_ms: TimeMs,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-}
-
-impl From<Record<'_>> for OwnedRecord {
-    fn from(record: Record<'_>) -> OwnedRecord {
-        OwnedRecord {
-            place: record.place,
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
-            key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
-        }
-    }
 }
 
 impl Default for TopicConfig {

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hasher;
 
-use super::OwnedRecord;
-use crate::edge::log::{Ends, LogError, Place, Record};
+use crate::edge::log::{Ends, LogError, OwnedRecord, Place, Record};
 use crate::event::TimeMs;
 
 /// Producer number of a record that belongs to no transaction.

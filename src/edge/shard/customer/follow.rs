@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use crate::edge::log::{Log, LogError, Place};
-use crate::edge::shard::cursor::{Cursor, OwnedRecord};
+use crate::edge::log::{Log, LogError, OwnedRecord, Place};
+use crate::edge::shard::cursor::Cursor;
 use crate::edge::shard::{BEGIN_ANEW, Environment};
 use crate::event::{Control, Input, Reject, TimeMs};
 use crate::signal::Topic;

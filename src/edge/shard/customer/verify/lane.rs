@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Stop;
 use crate::codec::encode_signal_json;
-use crate::edge::log::{Ends, Log, LogError, Place, Reader};
-use crate::edge::shard::cursor::{Cursor, OwnedRecord};
+use crate::edge::log::{Ends, Log, LogError, OwnedRecord, Place, Reader};
+use crate::edge::shard::cursor::Cursor;
 use crate::edge::shard::wire::Wire;
 use crate::event::TimeMs;
 use crate::signal::{Signal, Topic};

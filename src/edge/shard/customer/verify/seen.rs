@@ -84,7 +84,7 @@ impl<L: Log> Seen<L> {
                 continue;
             }
             while let Some(record) = cursor.peek_or_end(wait)?.filter(|record| record.offset < *wanted) {
-                let taken = self.epoch.record(wire, &*self.contents, record.at(place));
+                let taken = self.epoch.record(wire, &*self.contents, record.as_record());
                 taken.map_err(|NotYet(reason)| LogError::Retry(reason))?;
                 cursor.pop();
             }
