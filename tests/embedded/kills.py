@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""One instance on the log in a folder, killed in mid-stream, judged by the oracle that judges it on Kafka.
+"""One instance that is given events over HTTP, killed in mid-stream, judged by the oracle.
 
     kills.py post [--events N] [--kills N]     a synthetic shop over HTTP, every request sent twice
-    kills.py load [--kills N]                  Online Retail II through `habitue load`
+    kills.py load [--kills N] [--kafka]        Online Retail II through `habitue load`
+
+It is on the log in a folder, or with --kafka on a broker of its own.
 
 Ends the process with SIGKILL in mid-stream and starts it again, drains it with SIGTERM at the end, exports the totals,
 reconciles everything that was said with a recomputation from the inputs, and verifies it from the beginning. `load`
@@ -24,7 +26,7 @@ ORACLE = ROOT / "tests" / "kafka" / "oracle"
 sys.path[:0] = [str(ORACLE), str(ROOT / "tests" / "kafka")]
 import events  # noqa: E402
 import reconcile  # noqa: E402
-from exactly_once import PARTITIONS, Checks, Instance  # noqa: E402
+from exactly_once import PARTITIONS, PREFIX, Checks, Instance, keep_versions  # noqa: E402
 
 READY_SECONDS_MAX = 60
 PATIENCE_SECONDS = 120
@@ -36,11 +38,13 @@ def main():
     args = arguments()
     checks = Checks()
     with tempfile.TemporaryDirectory(prefix="habitue-embedded-") as name:
-        instance = Embedded(args.binary, pathlib.Path(name))
+        folder = pathlib.Path(name)
+        instance = OnKafka(args.binary, folder) if args.kafka else Embedded(args.binary, folder)
         try:
-            run(args, checks, pathlib.Path(name), instance)
+            run(args, checks, folder, instance)
         finally:
             instance.end()
+            instance.clear()
     print(f"{checks.passed} passed, {checks.failed} failed")
     sys.exit(1 if checks.failed else 0)
 
@@ -50,22 +54,18 @@ def arguments():
     parser.add_argument("what", choices=["post", "load"])
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--kafka", action="store_true", help="on Kafka instead of the log in a folder")
     parser.add_argument("--binary", default=str(ROOT / "target" / "release" / "habitue"))
     return parser.parse_args()
 
 
-class Embedded(Instance):
-    """An instance without Kafka."""
+class Asked(Instance):
+    """An instance that is asked over HTTP how it is."""
 
-    def __init__(self, binary, folder):
-        super().__init__(binary, folder, None, 0)
+    def __init__(self, binary, folder, bootstrap):
+        super().__init__(binary, folder, bootstrap, 0)
         self.folder = folder
         self.address = f"http://{self.http}"
-
-    def settings(self, folder, bootstrap):
-        settings = super().settings(folder, bootstrap)
-        del settings["kafka"]
-        return {**settings, "log": {"folder": str(folder / "log"), "free_bytes_min": "16 MiB"}}
 
     def get(self, path):
         import urllib.request
@@ -84,15 +84,61 @@ class Embedded(Instance):
         return quiet == 3
 
 
+class Embedded(Asked):
+    """Without Kafka."""
+
+    def __init__(self, binary, folder):
+        super().__init__(binary, folder, None)
+        self.records = [self.address]
+
+    def settings(self, folder, bootstrap):
+        settings = super().settings(folder, bootstrap)
+        del settings["kafka"]
+        return {**settings, "log": {"folder": str(folder / "log"), "free_bytes_min": "16 MiB"}}
+
+    def prepare(self, checks):
+        checks.that("folder and snapshots are found well", self.command("validate", self.config, "--connect") == 0)
+
+    def is_alone(self, checks):
+        in_use = self.command("validate", self.config, "--connect", stdout=subprocess.DEVNULL)
+        checks.that("a folder in use is told", in_use == 4)
+        refused = subprocess.run([self.binary, "run", "--config", self.config], capture_output=True, text=True, check=False)
+        checks.that("a second process is refused", refused.returncode in (3, 4))
+
+    def clear(self):
+        pass
+
+
+class OnKafka(Asked):
+    """With a broker of its own."""
+
+    def __init__(self, binary, folder):
+        self._broker = folder / "broker"
+        bootstrap = self._run("start")
+        super().__init__(binary, folder, bootstrap)
+        self.records, self._bootstrap = [bootstrap, "--prefix", PREFIX], bootstrap
+
+    def _run(self, word):
+        command = [str(ROOT / "tests" / "kafka" / "broker.sh"), word, str(self._broker)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def prepare(self, checks):
+        checks.that("topics are created", self.command("topics", "create", "--config", self.config) == 0)
+        keep_versions(self._bootstrap)
+
+    def is_alone(self, checks):
+        pass
+
+    def clear(self):
+        self._run("stop")
+
+
 def run(args, checks, folder, instance):
     checks.that("the configuration is valid", instance.command("validate", instance.config) == 0)
-    checks.that("folder and snapshots are found well", instance.command("validate", instance.config, "--connect") == 0)
+    instance.prepare(checks)
     instance.start()
     checks.that("it becomes ready", instance.ready(READY_SECONDS_MAX))
-    in_use = instance.command("validate", instance.config, "--connect", stdout=subprocess.DEVNULL)
-    checks.that("a folder in use is told", in_use == 4)
-    refused = subprocess.run([instance.binary, "run", "--config", instance.config], capture_output=True, text=True, check=False)
-    checks.that("a second process is refused", refused.returncode in (3, 4))
+    instance.is_alone(checks)
     sender = Poster(instance, args.events) if args.what == "post" else Loader(instance, args.binary)
     sender.start()
     for kill in range(args.kills):
@@ -112,7 +158,7 @@ def run(args, checks, folder, instance):
         checks.that("totals are exported", instance.command("snapshots", "totals", "--config", instance.config, stdout=out) == 0)
     instance.start()
     checks.that("it becomes ready again", instance.ready(READY_SECONDS_MAX))
-    reconciled = subprocess.run([sys.executable, str(ORACLE / "reconcile.py"), "--bootstrap", instance.address, "--totals", str(totals)], check=False)
+    reconciled = subprocess.run([sys.executable, str(ORACLE / "reconcile.py"), "--totals", str(totals), "--bootstrap", *instance.records], check=False)
     checks.that("everything agrees with the recomputation", reconciled.returncode == 0)
     checks.that("it drains and ends with 0 again", instance.drain() == 0)
     if args.what == "load":

@@ -48,7 +48,7 @@ macro_rules! every_case {
         $($each)::+!($bench, records: [
             order_and_content, appended_in_order, plain_reader_starts_anywhere, ends, big_transaction,
             largest_record, too_large_record, positions_out_of_range, deleted_from_the_low_end,
-            partition_counts,
+            partition_counts, cursor_moves_with_its_flush,
         ]);
         $($each)::+!($bench, transactions: [
             aborted_is_invisible, offsets_have_gaps, open_transaction_blocks, empty_transaction,

@@ -187,3 +187,25 @@ pub fn partition_counts(bench: &impl Bench) {
     }
     assert_eq!(log.partitions(Topic::Control), Ok(Some(1)));
 }
+
+/// How far something outside has come, by its name, whoever writes it.
+pub fn cursor_moves_with_its_flush(bench: &impl Bench) {
+    let log = bench.fresh(1);
+    let at = |name: &str| eventually(bench, &log, "a cursor's position", || done(log.cursor(name)));
+    assert_eq!(at("june"), None);
+    for (name, positions) in [("june", [10, 25]), ("july", [3, 4]), ("june", [26, 30])] {
+        let mut appender = log.appender().expect("an appender");
+        for position in positions {
+            let record = outgoing(alerts(0), &format!("{name} {position}"));
+            eventually(bench, &log, "room in the queue", || done(appender.append(&record)));
+            eventually(bench, &log, "a flush with a cursor", || {
+                done(appender.flush_with_cursor(WAIT, name, position)).filter(|&flushed| flushed)
+            });
+            assert_eq!(at(name), Some(position));
+        }
+    }
+    append(bench, &log, alerts(0), &["plain"]);
+    assert_eq!([at("june"), at("july"), at("may")], [Some(30), Some(4), None]);
+    let written = values(&read(bench, &log, alerts(0), 0, 7));
+    assert_eq!(written, ["june 10", "june 25", "july 3", "july 4", "june 26", "june 30", "plain"]);
+}

@@ -26,6 +26,7 @@ use rdkafka::error::KafkaError;
 
 use crate::edge::log::{Group, Log, LogError};
 use crate::signal::Topic;
+use cursor::Cursor;
 use names::Names;
 
 /// The log of one Kafka cluster. Clones share configuration; each client made from it connects by itself.
@@ -85,7 +86,7 @@ impl Log for KafkaLog {
     }
 
     fn cursor(&self, name: &str) -> Result<Option<u64>, LogError> {
-        cursor::read(&self.shared, name)
+        Cursor::open(&self.shared, name)?.read()
     }
 
     fn partitions(&self, topic: Topic) -> Result<Option<u32>, LogError> {

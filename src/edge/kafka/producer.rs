@@ -13,8 +13,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
+use super::cursor::Cursor;
 use super::error::{self, Call};
-use super::{Shared, cursor, forward_log};
+use super::{Shared, forward_log};
 use crate::edge::log::{Appender, Group, LogError, Outgoing, Place, Producer};
 use crate::signal::Topic;
 
@@ -34,6 +35,8 @@ pub struct KafkaProducer {
 pub struct KafkaAppender {
     client: BaseProducer<DeliveryContext>,
     shared: Arc<Shared>,
+    /// The last one that was moved.
+    cursor: Option<Cursor>,
 }
 
 /// What became of the records since the last [`DeliveryContext::clear`].
@@ -240,7 +243,7 @@ impl KafkaAppender {
         let client =
             BaseProducer::from_config_and_context(&shared.config.appending(), DeliveryContext::default())
                 .map_err(error::creation)?;
-        Ok(KafkaAppender { client, shared })
+        Ok(KafkaAppender { client, shared, cursor: None })
     }
 }
 
@@ -264,7 +267,12 @@ impl Appender for KafkaAppender {
     fn flush_with_cursor(&mut self, wait: Duration, name: &str, position: u64) -> Result<bool, LogError> {
         let flushed = self.flush(wait)?;
         if flushed {
-            cursor::write(&self.shared, name, position)?;
+            let cursor = match self.cursor.take().filter(|cursor| cursor.name() == name) {
+                Some(cursor) => cursor,
+                None => Cursor::open(&self.shared, name)?,
+            };
+            cursor.write(position)?;
+            self.cursor = Some(cursor);
         }
         Ok(flushed)
     }
