@@ -14,6 +14,7 @@ use crate::signal::Topic;
 pub fn internal_form(topic: Topic) -> Option<WireForm> {
     match topic {
         Topic::Journal | Topic::Facts | Topic::Models | Topic::Control => Some(WireForm::ConfluentAvro),
+        Topic::Owners => Some(WireForm::Json),
         _ => None,
     }
 }
@@ -26,7 +27,7 @@ pub fn show(topic: Topic, form: WireForm, value: &[u8], schemas: &SchemaSet) -> 
     match form {
         WireForm::Json => serde_json::from_slice(value).map_err(|error| format!("no JSON: {error}")),
         WireForm::BareAvro => {
-            let id = schema_of(topic);
+            let id = schema_of(topic).ok_or("it has no schema")?;
             let own = parse_built_in(id).map_err(|error| error.to_string())?;
             read(schemas.get(id).unwrap_or(&own), value)
         }
@@ -43,8 +44,9 @@ pub fn show(topic: Topic, form: WireForm, value: &[u8], schemas: &SchemaSet) -> 
     }
 }
 
-fn schema_of(topic: Topic) -> u32 {
-    match topic {
+/// None of what is always JSON.
+fn schema_of(topic: Topic) -> Option<u32> {
+    Some(match topic {
         Topic::Purchases => built_in::PURCHASE,
         Topic::Engagements => built_in::ENGAGEMENT,
         Topic::Feedback => built_in::FEEDBACK,
@@ -56,7 +58,8 @@ fn schema_of(topic: Topic) -> u32 {
         Topic::Scores => built_in::SCORE,
         Topic::DeadLetters => built_in::DEAD_LETTER,
         Topic::Recommendations => built_in::RECOMMENDATION,
-    }
+        Topic::Owners => return None,
+    })
 }
 
 fn read(schema: &Schema, mut datum: &[u8]) -> Result<Value, String> {

@@ -104,6 +104,10 @@ fn is_kafka_text(text: &str) -> bool {
 fn service(found: &mut Findings, service: &Service) {
     found.name("service.instance", &service.instance, 64);
     found.number("service.shards", service.shards, 0, 256);
+    let address = service.advertised_http.as_deref().map(|url| url.strip_prefix("http://").unwrap_or(""));
+    if address.is_some_and(|address| !is_address(address)) {
+        found.say(&["service.advertised_http"], "it is not http://host:port".to_string());
+    }
     if !service.http.ip().is_loopback() && service.http_token.is_none() {
         found.advise(
             &["service.http", "service.http_token"],

@@ -22,6 +22,9 @@ pub struct Service {
     /// Where the page, the API, metrics, probes and version are served. Off loopback `http_token` is required.
     /// Default 127.0.0.1:9464.
     pub http: SocketAddr,
+    /// Where other instances reach it, as "http://host:port"; a question about a customer of another instance is
+    /// passed on to it. Default: `http`, unless that is every address of the machine.
+    pub advertised_http: Option<String>,
     /// Bearer token for the API, `/metrics` and `/version`; the probes need none, and the page asks for it.
     /// Without one, requests from pages of other sites are refused. Default: none.
     pub http_token: Option<Secret>,
@@ -34,6 +37,7 @@ impl Default for Service {
             instance: "habitue-1".to_string(),
             shards: 0,
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)),
+            advertised_http: None,
             http_token: None,
             log: Logging::default(),
         }

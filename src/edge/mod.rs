@@ -15,6 +15,7 @@ pub mod kafka;
 pub mod log;
 pub mod logging;
 pub mod metrics;
+pub mod owners;
 pub mod recent;
 pub mod service;
 pub mod session_file;

@@ -83,6 +83,10 @@ fn planned(config: &Config, topic: Topic) -> PlannedTopic {
             let why = "settings and erasures, one order for all, read from the start";
             (1, None, MESSAGE_BYTES, why)
         }
+        Topic::Owners => {
+            let why = "which instance has which partition, by instance";
+            (1, None, MESSAGE_BYTES, why)
+        }
         Topic::Alerts | Topic::Scores | Topic::Recommendations => {
             let why = "output, in the partition of the event that caused it";
             (topics.partitions, Some(retention.outputs), MESSAGE_BYTES, why)
@@ -101,7 +105,10 @@ fn planned(config: &Config, topic: Topic) -> PlannedTopic {
         name: config.kafka.topic_name(topic),
         partitions,
         replication: topics.replication,
-        cleanup: if topic == Topic::Models { Cleanup::Compact } else { Cleanup::Delete },
+        cleanup: match topic {
+            Topic::Models | Topic::Owners => Cleanup::Compact,
+            _ => Cleanup::Delete,
+        },
         retention: kept,
         max_message_bytes: bytes,
         why,
@@ -171,7 +178,7 @@ impl PlannedTopic {
     }
 
     fn is_internal(&self) -> bool {
-        matches!(self.topic, Topic::Journal | Topic::Facts | Topic::Models | Topic::Control)
+        matches!(self.topic, Topic::Journal | Topic::Facts | Topic::Models | Topic::Control | Topic::Owners)
     }
 }
 
@@ -221,6 +228,7 @@ mod tests {
             ("scores", 4, "delete", true),
             ("dead-letters", 4, "delete", true),
             ("recommendations", 4, "delete", true),
+            ("owners", 1, "compact", false),
         ];
         assert_eq!(rows, expected);
         assert_eq!(planned_of("", Topic::Purchases).max_message_bytes, (1 << 20) + (64 << 10));

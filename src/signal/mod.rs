@@ -28,10 +28,11 @@ pub enum Topic {
     Scores,
     DeadLetters,
     Recommendations,
+    Owners,
 }
 
 impl Topic {
-    pub const ALL: [Topic; 12] = [
+    pub const ALL: [Topic; 13] = [
         Topic::Purchases,
         Topic::Engagements,
         Topic::Feedback,
@@ -44,6 +45,7 @@ impl Topic {
         Topic::Scores,
         Topic::DeadLetters,
         Topic::Recommendations,
+        Topic::Owners,
     ];
 
     /// The name without the configured prefix.
@@ -61,6 +63,7 @@ impl Topic {
             Topic::Scores => "scores",
             Topic::DeadLetters => "dead-letters",
             Topic::Recommendations => "recommendations",
+            Topic::Owners => "owners",
         }
     }
 }

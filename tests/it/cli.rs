@@ -145,7 +145,7 @@ fn the_plan_lists_every_topic_with_its_reason() {
     assert_eq!(code(&output), 0, "{}", err(&output));
     let said = out(&output);
     let lines: Vec<&str> = said.lines().collect();
-    assert_eq!(lines.len(), 13, "{said}");
+    assert_eq!(lines.len(), 14, "{said}");
     assert!(lines[0].starts_with("TOPIC"), "{said}");
     let models = lines.iter().find(|line| line.starts_with("habitue.models ")).expect("models");
     let cells: Vec<&str> = models.split_whitespace().take(5).collect();

@@ -87,6 +87,7 @@ def run(args, checks, folder, bootstrap, fleet):
     begun = time.monotonic()
     checks.that("the journal reaches the end of every input", journal.reaches(input_ends(bootstrap), CATCH_UP_SECONDS_MAX))
     print(f"caught up {time.monotonic() - begun:.1f} s after the last event was written")
+    checks.that("every instance knows who has what, and answers for customers of the others", answers_alike(bootstrap, fleet))
     for instance in fleet:
         checks.that(f"{instance.name} drains and ends with 0", instance.drain() == 0)
     journal.stop()
@@ -111,6 +112,38 @@ def keep_versions(bootstrap):
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for changed in admin.incremental_alter_configs([models]).values():
         changed.result(30)
+
+
+def answers_alike(bootstrap, fleet):
+    """Some customers of every partition, asked of every instance: one has the record, the others ask that one."""
+    claimed = [{of["instance"]: of["customer"] for of in instance.get("/api/v1/status")["instances"]} for instance in fleet]
+    claims = claimed[0]
+    print(f"customer partitions: {claims}")
+    whole = sorted(partition for owned in claims.values() for partition in owned) == list(range(PARTITIONS))
+    if not whole or any(other != claims for other in claimed) or set(claims) != {instance.name for instance in fleet}:
+        return False
+    customers, alike = some_customers(bootstrap), True
+    for customer in customers:
+        for path in (f"/api/v1/customers/{customer}", f"/api/v1/customers/{customer}/recommendations"):
+            answers = [instance.get(path) for instance in fleet]
+            # Whoever asks, it is the record of now: nothing comes any more.
+            said = [(answer["customer"], answer.get("profile"), answer.get("recommendations"), answer.get("items")) for answer in answers]
+            if any(other != said[0] for other in said[1:]):
+                print(f"{path}: {said}")
+                alike = False
+    print(f"{len(customers)} customers asked of {len(fleet)} instances")
+    return alike and len(customers) == 5 * PARTITIONS
+
+
+def some_customers(bootstrap):
+    """Five of each partition who got a list."""
+    of_partition = [set() for _ in range(PARTITIONS)]
+    for partition, _, _, key, _ in wire.read_topic(bootstrap, PREFIX + "recommendations"):
+        if len(of_partition[partition]) < 5:
+            of_partition[partition].add(key.decode())
+        if all(len(customers) == 5 for customers in of_partition):
+            break
+    return sorted(set().union(*of_partition))
 
 
 def verified(instance, file):
@@ -193,6 +226,10 @@ class Instance:
 
     def command(self, *words, stdout=None):
         return subprocess.run([self.binary, *words], stdout=stdout, check=False).returncode
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://{self.http}{path}", timeout=10) as answer:
+            return json.load(answer)
 
     def start(self):
         with self._log.open("ab") as log:

@@ -27,7 +27,7 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn new(topic: Topic, partition: u32) -> Place {
+    pub const fn new(topic: Topic, partition: u32) -> Place {
         Place { topic, partition }
     }
 }

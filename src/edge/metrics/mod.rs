@@ -9,6 +9,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use prometheus::TextEncoder;
 use prometheus::core::Collector;
@@ -104,6 +105,17 @@ impl Metrics {
             Group::Customer => state.customer.add(stats),
             Group::Market => state.market.add(stats),
         }
+    }
+
+    /// Attempts at a transaction of a stage by how they ended, by position in [`Outcome::ALL`], and the mean time from
+    /// a transaction's last record to its commit; zero before the first.
+    pub fn transactions(&self, stage: Group) -> ([u64; Outcome::ALL.len()], Duration) {
+        let state = self.state();
+        let stats = match stage {
+            Group::Customer => &state.customer,
+            Group::Market => &state.market,
+        };
+        (stats.transactions, stats.commit.iter().map(Latency::mean).sum())
     }
 
     pub fn set_partition(&self, stage: Group, partition: u32, gauges: PartitionGauges) {

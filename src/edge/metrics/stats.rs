@@ -256,6 +256,11 @@ impl Latency {
         self.sum_nanos = self.sum_nanos.saturating_add(nanos);
     }
 
+    /// Zero before the first.
+    pub fn mean(&self) -> Duration {
+        Duration::from_nanos(self.sum_nanos.checked_div(self.count()).unwrap_or(0))
+    }
+
     /// Observations so far.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()

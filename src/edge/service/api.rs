@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{Run, Service, ServiceError, Started, thread};
-use crate::edge::http::api::{Api, Intake};
+use crate::edge::http::api::{Api, Forward, Intake};
 use crate::edge::ingest::Ingest;
 use crate::edge::log::Log;
+use crate::edge::owners::Owners;
 use crate::edge::recent::Recent;
 use crate::edge::shard::Environment;
 use crate::edge::tap::Taps;
@@ -24,6 +25,14 @@ impl Service {
         self.servants.push(thread("recent", move || {
             if let Err(error) = heard.follow(&log, &stop) {
                 tracing::warn!(%error, "alerts and signals will not be shown over HTTP");
+            }
+        })?);
+        let owners = Arc::new(Owners::new(config.service.instance.clone(), advertised(run)));
+        let (stop, log, kept) = (self.servants_stop.clone(), environment.log.clone(), Arc::clone(&owners));
+        let health = Arc::clone(&observed.health);
+        self.servants.push(thread("owners", move || {
+            if let Err(error) = kept.follow(&log, &health, &stop) {
+                tracing::warn!(%error, "questions about customers of other instances will not be passed on");
             }
         })?);
         // Its thread ends with the server, which holds the other end.
@@ -46,6 +55,9 @@ impl Service {
             }),
             recent: Arc::clone(&recent),
             inbox: Arc::clone(&observed.inbox),
+            owners,
+            forward: Forward::default(),
+            metrics: Arc::clone(&observed.metrics),
             shared: Arc::clone(shared),
             health: Arc::clone(&observed.health),
             snapshots: Arc::clone(&observed.snapshots),
@@ -59,4 +71,10 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// Where other instances reach this one; None where it is served on every address and nobody said which.
+fn advertised(run: &Run<'_>) -> Option<String> {
+    let given = run.config.service.advertised_http.clone();
+    given.or_else(|| (!run.address.ip().is_unspecified()).then(|| format!("http://{}", run.address)))
 }

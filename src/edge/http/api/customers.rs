@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -54,25 +56,33 @@ pub struct Limit {
     limit: Option<usize>,
 }
 
-pub async fn customer(state: State<Late>, Path(id): Path<String>) -> Result<Json<CustomerAnswer>, Refusal> {
+pub async fn customer(state: State<Late>, Path(id): Path<String>, parts: Parts) -> Result<Response, Refusal> {
     let api = started(&state)?;
-    let record = ask(api, &id).await?;
+    let record = match ask(api, &id, &parts).await? {
+        Asked::Here(record) => record,
+        Asked::Elsewhere(answer) => return Ok(answer),
+    };
     let last = |topic| {
         let told = api.recent.of_customer(&id, topic);
         told.iter().map(|told| api.recent.show(told)).collect()
     };
-    Ok(Json(CustomerAnswer { record, scores: last(Topic::Scores), alerts: last(Topic::Alerts) }))
+    let answer = CustomerAnswer { record, scores: last(Topic::Scores), alerts: last(Topic::Alerts) };
+    Ok(Json(answer).into_response())
 }
 
 pub async fn recommendations(
     state: State<Late>,
     Path(id): Path<String>,
-) -> Result<Json<ListAnswer>, Refusal> {
+    parts: Parts,
+) -> Result<Response, Refusal> {
     let api = started(&state)?;
-    let Record { customer, recommendations, .. } = ask(api, &id).await?;
+    let Record { customer, recommendations, .. } = match ask(api, &id, &parts).await? {
+        Asked::Here(record) => record,
+        Asked::Elsewhere(answer) => return Ok(answer),
+    };
     let told = api.recent.of_customer(&id, Topic::Recommendations);
     let published = told.first().map_or(Value::Null, |told| api.recent.show(told));
-    Ok(Json(ListAnswer { customer, items: recommendations, published }))
+    Ok(Json(ListAnswer { customer, items: recommendations, published }).into_response())
 }
 
 pub async fn similar(
@@ -89,7 +99,13 @@ pub async fn similar(
     Ok(Json(SimilarAnswer { item, items }))
 }
 
-async fn ask(api: &Api, id: &str) -> Result<Record, Refusal> {
+enum Asked {
+    Here(Record),
+    /// What the instance says that has the partition.
+    Elsewhere(Response),
+}
+
+async fn ask(api: &Api, id: &str, parts: &Parts) -> Result<Asked, Refusal> {
     let partition = partition_of(id, api.partitions);
     let here = api
         .health
@@ -98,7 +114,7 @@ async fn ask(api: &Api, id: &str) -> Result<Record, Refusal> {
         .find(|(group, number, ..)| *group == Group::Customer && *number == partition);
     let unavailable = |words: String| Refusal::later(StatusCode::SERVICE_UNAVAILABLE, words);
     match here {
-        None => return Err(unavailable(format!("partition {partition} is not with this instance"))),
+        None => return api.forward.ask(&api.owners, partition, parts).await.map(Asked::Elsewhere),
         Some((_, _, restored, ..)) if restored < 1.0 => {
             return Err(unavailable(format!(
                 "partition {partition} is restored to {:.0} %",
@@ -110,7 +126,7 @@ async fn ask(api: &Api, id: &str) -> Result<Record, Refusal> {
     let busy = || Refusal::later(StatusCode::TOO_MANY_REQUESTS, "too many questions wait for this partition");
     let answered = api.inbox.ask(partition, id).ok_or_else(busy)?;
     match tokio::time::timeout(PATIENCE, answered).await {
-        Ok(Ok(Some(record))) => Ok(record),
+        Ok(Ok(Some(record))) => Ok(Asked::Here(record)),
         Ok(Ok(None)) => Err(Refusal::new(StatusCode::NOT_FOUND, format!("no customer {id}"))),
         Ok(Err(_)) | Err(_) => Err(unavailable(format!("partition {partition} does not answer"))),
     }

@@ -1,10 +1,11 @@
 //! `/api/v1`: events in, what is known of a customer, signals out.
 //!
 //! Every answer is JSON; one that is no success is `{"error": …}` in words. While the service starts, or while the
-//! partition of a customer is restored, the answer is 503 with `Retry-After`.
+//! partition of a customer is restored, the answer is 503 with `Retry-After`. A customer of another instance is asked of it.
 
 mod customers;
 mod events;
+mod forward;
 mod loads;
 mod records;
 mod signals;
@@ -25,6 +26,8 @@ use super::Health;
 use crate::edge::inbox::Inbox;
 use crate::edge::ingest::Ingest;
 use crate::edge::log::LogError;
+use crate::edge::metrics::Metrics;
+use crate::edge::owners::Owners;
 use crate::edge::recent::Recent;
 use crate::edge::shard::shared::Shared;
 use crate::edge::shard::store::ObjectSnapshots;
@@ -45,6 +48,9 @@ pub struct Api {
     pub tap: Tap,
     pub recent: Arc<Recent>,
     pub inbox: Arc<Inbox>,
+    pub owners: Arc<Owners>,
+    pub forward: Forward,
+    pub metrics: Arc<Metrics>,
     pub shared: Arc<Shared>,
     pub health: Arc<Health>,
     pub snapshots: Arc<ObjectSnapshots>,
@@ -53,6 +59,7 @@ pub struct Api {
 }
 
 pub use events::Intake;
+pub use forward::Forward;
 
 /// Position of a load by its name.
 pub type Cursor = Arc<dyn Fn(&str) -> Result<Option<u64>, LogError> + Send + Sync>;

@@ -4,9 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::{Late, Refusal, started};
+use super::{Api, Late, Refusal, started};
 use crate::edge::http::STALL;
-use crate::edge::metrics::stage_name;
+use crate::edge::log::Group;
+use crate::edge::metrics::{Outcome, stage_name};
+use crate::edge::owners::Claim;
 use crate::edge::version::Version;
 use crate::event::TimeMs;
 
@@ -21,6 +23,10 @@ pub struct StatusAnswer {
     ready: String,
     /// Those that this instance owns.
     partitions: Vec<PartitionStatus>,
+    /// What each instance says that it has, this one too.
+    instances: Vec<Claim>,
+    /// Since this process began, by stage.
+    transactions: Vec<TransactionStatus>,
     models: Vec<ModelStatus>,
     /// Rows of shared tables, by table.
     rows: std::collections::BTreeMap<String, u64>,
@@ -42,6 +48,36 @@ struct PartitionStatus {
     position: u64,
     /// When the newest snapshot was cut; null where there is none.
     snapshot_ms: Option<TimeMs>,
+}
+
+/// Attempts at a transaction by how they ended.
+#[derive(Debug, Serialize)]
+struct TransactionStatus {
+    stage: &'static str,
+    committed: u64,
+    /// Aborted, and the same batch sent again.
+    retried: u64,
+    /// Aborted, and restored.
+    aborted: u64,
+    /// Nobody knew at first.
+    indefinite: u64,
+    /// Mean time from a transaction's last record to its commit, in ms.
+    commit_ms: f64,
+}
+
+impl TransactionStatus {
+    fn of(api: &Api, stage: Group) -> TransactionStatus {
+        let (outcomes, mean) = api.metrics.transactions(stage);
+        let count = |outcome: Outcome| outcomes[outcome as usize];
+        TransactionStatus {
+            stage: stage_name(stage),
+            committed: count(Outcome::Committed),
+            retried: count(Outcome::Retried),
+            aborted: count(Outcome::Aborted),
+            indefinite: count(Outcome::Indefinite),
+            commit_ms: mean.as_secs_f64() * 1_000.0,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -73,6 +109,8 @@ pub async fn status(state: State<Late>) -> Result<Json<StatusAnswer>, Refusal> {
                 snapshot_ms: api.snapshots.newest_ms(stage_name(group), partition),
             })
             .collect(),
+        instances: api.owners.all(),
+        transactions: [Group::Customer, Group::Market].map(|stage| TransactionStatus::of(api, stage)).into(),
         models: epoch
             .whole
             .iter()

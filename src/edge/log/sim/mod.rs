@@ -94,12 +94,13 @@ impl Default for TopicConfig {
 }
 
 impl SimConfig {
-    /// All topics with the product's defaults: `partitions` each, models 8 and compacted, control 1;
-    /// nothing is deleted, nothing fails.
+    /// All topics with the product's defaults: `partitions` each, models 8 and compacted, control 1, owners 1
+    /// and compacted; nothing is deleted, nothing fails.
     pub fn new(seed: u64, partitions: u32) -> SimConfig {
         let config = |topic| match topic {
             Topic::Models => TopicConfig { partitions: 8, compacted: true, ..TopicConfig::default() },
             Topic::Control => TopicConfig::default(),
+            Topic::Owners => TopicConfig { compacted: true, ..TopicConfig::default() },
             _ => TopicConfig { partitions, ..TopicConfig::default() },
         };
         SimConfig {
