@@ -38,15 +38,14 @@ fn auc(rated: &Value, of: &str, name: &str) -> f64 {
     rated[of][name]["auc"].as_f64().expect("both classes")
 }
 
-/// On a shop of the usual size whose desk looks at its alerts. Of the few payments that are alerted the highest amounts
-/// find about as many; over all payments the order by risk is the better one: see docs/benchmarks/quality.md.
+/// On a shop of the usual size whose desk looks at its alerts; figures are in docs/benchmarks/quality.md.
 #[test]
 fn what_is_said_is_better_than_baselines_on_the_truth() {
     let (past, _) = tell_with_desk(&Config::default(), 1, 240, Some(12));
     let found = &past.anomaly;
     assert!(found.frauds > 50 && found.alerts > 20, "{found:?}");
     let [amount, random] = ["amount", "random"].map(|name| found.baselines[name].hits);
-    assert!(found.default.hits >= amount && found.default.hits > 5 * random.max(1), "{found:?}");
+    assert!(found.default.hits > amount && found.default.hits > 5 * random.max(1), "{found:?}");
     assert!(past.desk.is_some_and(|desk| desk.verdicts <= found.alerts as u64 && desk.verdicts > 10));
     let ranking = json!(found.ranking);
     let best = ["amount", "amount_z", "entity_share", "random"].map(|name| auc(&ranking, "baselines", name));
@@ -71,6 +70,16 @@ fn what_is_said_is_better_than_baselines_on_the_truth() {
     let default = lists.learners["default"].hit_rate_10.expect("orders were rated");
     let others = ["popularity", "own_recent"].map(|name| lists.baselines[name].hit_rate_10.unwrap());
     assert!(others.iter().all(|other| default > other + 0.02), "{lists:?}");
+}
+
+/// Where nobody looks at the alerts: of as many highest amounts fewer are fraud. One seed has some ten hits, so three count
+/// together.
+#[test]
+fn alerts_find_more_fraud_than_the_highest_amounts() {
+    let found = [13, 17, 21].map(|seed| tell(&Config::default(), seed, 150).0.anomaly);
+    let hits: usize = found.iter().map(|found| found.default.hits).sum();
+    let amount: usize = found.iter().map(|found| found.baselines["amount"].hits).sum();
+    assert!(hits > amount && amount > 5, "{hits} {amount}");
 }
 
 #[test]

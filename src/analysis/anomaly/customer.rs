@@ -108,7 +108,6 @@ impl Anomaly {
         let is_alert =
             risk >= settings.risk_min && !is_cooling(purchase, customer, risk, settings.cooldown_ms);
         if settings.scores {
-            let reasons = if is_alert { reasons.clone() } else { Vec::new() };
             output.signals.push(Signal::Score(Score {
                 id: SignalId::new(source, DESCRIPTOR.name, key, 0, 0),
                 analysis: DESCRIPTOR.name.into(),
@@ -119,7 +118,7 @@ impl Anomaly {
                 value: f64::from(risk),
                 band: band(risk, settings.risk_min).into(),
                 version: u64::from(DESCRIPTOR.version),
-                reasons,
+                reasons: reasons.clone(),
             }));
         }
         if is_alert {
