@@ -232,6 +232,16 @@ pub enum Verdict {
     Legitimate,
 }
 
+impl Verdict {
+    /// As the schema has it.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Verdict::Fraud => "fraud",
+            Verdict::Legitimate => "legitimate",
+        }
+    }
+}
+
 impl Event<'_> {
     pub fn input(&self) -> Input {
         match self {

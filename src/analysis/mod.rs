@@ -19,7 +19,7 @@ use crate::event::{Event, TimeMs};
 use crate::signal::fact::Fact;
 use crate::signal::journal::Decision;
 use crate::signal::model::{Row, Whole};
-use crate::signal::{Signal, Source};
+use crate::signal::{Reason, Signal, Source};
 use models::{Compile, Models};
 use shared::Tables;
 
@@ -131,6 +131,17 @@ impl Output {
     }
 }
 
+/// What an analysis thinks of a customer without an event: no signal, and remembered by nobody.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Opinion {
+    /// In the unit of the analysis' scores.
+    pub value: f64,
+    pub band: &'static str,
+    /// Of the model.
+    pub version: u64,
+    pub reasons: Vec<Reason>,
+}
+
 /// What a judgement may look at besides state.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
@@ -166,6 +177,17 @@ pub trait CustomerSide: Send {
         _view: View<'_>,
         _output: &mut Output,
     ) {
+    }
+    /// What it would say of the customer at `now_ms` in partition `partition`, to whoever asks. None where it has
+    /// nothing to say without an event.
+    fn opinion(
+        &self,
+        _customer: &Customer,
+        _partition: u32,
+        _now_ms: TimeMs,
+        _view: View<'_>,
+    ) -> Option<Opinion> {
+        None
     }
     /// Learns from the event just assessed. A side that learns has state, and needs the three below.
     fn learn(&mut self, _event: &Event<'_>) {}

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::event::{Engagement, Event, Feedback, Line, Purchase, Verdict};
+use crate::event::{Engagement, Event, Feedback, Line, Purchase};
 
 /// One object. What is unknown is left out.
 pub fn event_json(event: &Event<'_>) -> Value {
@@ -61,15 +61,11 @@ fn engagement_json(engagement: &Engagement<'_>) -> Value {
 }
 
 fn feedback_json(feedback: &Feedback<'_>) -> Value {
-    let verdict = match feedback.verdict {
-        Verdict::Fraud => "fraud",
-        Verdict::Legitimate => "legitimate",
-    };
     json!({
         "type": "feedback",
         "customer": feedback.customer,
         "event_id": feedback.event_id,
-        "verdict": verdict,
+        "verdict": feedback.verdict.symbol(),
         "time_ms": feedback.time_ms,
         "source": feedback.source,
     })

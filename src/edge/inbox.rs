@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::analysis::recommend;
+use crate::analysis::{Opinion, recommend};
 use crate::customer::Customer;
 use crate::customer::repurchase::Bought;
 use crate::edge::shard::shared::Epoch;
@@ -96,6 +96,8 @@ pub struct Record {
     pub payments: Vec<PaymentView>,
     /// What is bought again and again, most expected first.
     pub repurchases: Vec<RepurchaseView>,
+    /// What each analysis would say now, without an event.
+    pub opinions: Vec<OpinionView>,
     /// What would be recommended now.
     pub recommendations: Vec<RecommendedView>,
     pub bytes: usize,
@@ -154,6 +156,13 @@ pub struct RepurchaseView {
 }
 
 #[derive(Debug, Clone, Serialize)]
+pub struct OpinionView {
+    pub analysis: &'static str,
+    #[serde(flatten)]
+    pub opinion: Opinion,
+}
+
+#[derive(Debug, Clone, Serialize)]
 pub struct RecommendedView {
     pub item: String,
     pub score: f64,
@@ -180,6 +189,11 @@ impl Record {
             session: session(customer),
             payments,
             repurchases: ranked.into_iter().map(|(bought, _)| repurchase(bought, epoch)).collect(),
+            opinions: partition
+                .opinions(customer, now_ms, epoch.view())
+                .into_iter()
+                .map(|(analysis, opinion)| OpinionView { analysis, opinion })
+                .collect(),
             recommendations: recommendations(customer, epoch, items, now_ms),
             bytes: customer.bytes(),
         }

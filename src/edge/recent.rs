@@ -1,5 +1,5 @@
-//! What the service has said lately, as it stands in the log: the newest alerts, and the last signals of each
-//! customer. Read by HTTP, never by the engine; whatever is not here any more is in the topics.
+//! What the service has said lately, as it stands in the log: the newest alerts with the verdicts on them, and the last
+//! signals of each customer. Read by HTTP, never by the engine; whatever is not here any more is in the topics.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,13 +10,14 @@ use dashmap::DashMap;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
+use crate::codec::Decoder;
 use crate::edge::log::{Log, LogError, Place, Reader, Record};
 use crate::edge::shard::threads::Stop;
 use crate::edge::shard::wire::Wire;
-use crate::event::TimeMs;
-use crate::signal::{Signal, Topic};
+use crate::event::{Event, Feedback, Input, TimeMs};
+use crate::signal::Topic;
 
-/// Alerts kept.
+/// Alerts kept, and verdicts.
 const ALERTS_MAX: usize = 10_000;
 /// Customers with signals kept; those longest without one go first.
 const CUSTOMERS_MAX: usize = 20_000;
@@ -27,7 +28,11 @@ const READ_BACK: u64 = 2_000;
 /// Signals that a slow listener may be behind before it misses some.
 const LISTENER_BEHIND_MAX: usize = 1_024;
 
-/// A signal as it lies in the log.
+/// What is followed: the topics of signals, and verdicts.
+pub const FOLLOWED: [Topic; 5] =
+    [Topic::Alerts, Topic::Scores, Topic::DeadLetters, Topic::Recommendations, Topic::Feedback];
+
+/// A signal or a verdict as it lies in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
     pub topic: Topic,
@@ -45,12 +50,22 @@ pub struct Told {
 pub struct Recent {
     wire: Arc<Wire>,
     alerts: Mutex<VecDeque<Arc<Told>>>,
+    verdicts: Mutex<Verdicts>,
     customers: DashMap<String, OfCustomer>,
     /// Customers by their last signal, oldest first; some stand here more than once.
     order: Mutex<VecDeque<(String, u64)>>,
     listeners: broadcast::Sender<Arc<Told>>,
     /// Signals heard.
     heard: AtomicU64,
+}
+
+/// The last verdict on each of the newest payments that got one.
+struct Verdicts {
+    decoder: Decoder,
+    /// With the number under which it was heard.
+    by_event: BTreeMap<String, (u64, Value)>,
+    /// Events by that, the oldest first; some stand here more than once.
+    order: VecDeque<(String, u64)>,
 }
 
 #[derive(Default)]
@@ -63,9 +78,11 @@ struct OfCustomer {
 
 impl Recent {
     pub fn new(wire: Arc<Wire>) -> Recent {
+        let decoder = wire.decoder(Input::Feedback);
         Recent {
             wire,
             alerts: Mutex::default(),
+            verdicts: Mutex::new(Verdicts { decoder, by_event: BTreeMap::new(), order: VecDeque::new() }),
             customers: DashMap::new(),
             order: Mutex::default(),
             listeners: broadcast::Sender::new(LISTENER_BEHIND_MAX),
@@ -73,13 +90,19 @@ impl Recent {
         }
     }
 
-    /// A signal as JSON, with where it lies; `unreadable` says why where it cannot be read.
+    /// A signal as JSON, with where it lies, and an alert with the last verdict on its payment, or null; `unreadable` says
+    /// why where it cannot be read.
     pub fn show(&self, told: &Told) -> Value {
         let mut shown = match self.wire.show(told.topic, &told.bytes) {
             Ok(shown @ Value::Object(_)) => shown,
             Ok(other) => serde_json::json!({ "value": other }),
             Err(error) => serde_json::json!({ "unreadable": error }),
         };
+        if told.topic == Topic::Alerts {
+            let event = shown["event_id"].as_str().unwrap_or_default();
+            shown["verdict"] =
+                lock(&self.verdicts).by_event.get(event).map_or(Value::Null, |(_, verdict)| verdict.clone());
+        }
         shown["at"] = serde_json::json!({
             "topic": told.topic.name(),
             "partition": told.partition,
@@ -153,12 +176,14 @@ impl Recent {
             customer: String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned(),
             bytes: record.value.unwrap_or_default().to_vec(),
         });
-        if topic == Topic::Alerts {
-            push(&mut lock(&self.alerts), Arc::clone(&told), ALERTS_MAX);
+        match topic {
+            Topic::Alerts => push(&mut lock(&self.alerts), Arc::clone(&told), ALERTS_MAX),
+            Topic::Feedback => lock(&self.verdicts).hear(number, &told.bytes),
+            _ => {}
         }
         // Nobody may be listening.
         let _ = self.listeners.send(Arc::clone(&told));
-        if topic != Topic::DeadLetters {
+        if !matches!(topic, Topic::DeadLetters | Topic::Feedback) {
             self.remember(told, number);
         }
     }
@@ -179,6 +204,24 @@ impl Recent {
     }
 }
 
+impl Verdicts {
+    fn hear(&mut self, number: u64, bytes: &[u8]) {
+        // What cannot be read is in the dead letters.
+        let Ok(Event::Feedback(feedback)) = self.decoder.decode(bytes) else { return };
+        let Feedback { event_id, verdict, source, time_ms, .. } = &feedback;
+        let verdict =
+            serde_json::json!({ "verdict": verdict.symbol(), "source": source, "time_ms": time_ms });
+        self.by_event.insert(event_id.to_string(), (number, verdict));
+        self.order.push_back((event_id.to_string(), number));
+        while self.order.len() > ALERTS_MAX {
+            let Some((event, number)) = self.order.pop_front() else { break };
+            if self.by_event.get(&event).is_some_and(|(newest, _)| *newest == number) {
+                self.by_event.remove(&event);
+            }
+        }
+    }
+}
+
 fn push<T>(queue: &mut VecDeque<T>, new: T, len_max: usize) {
     if queue.len() == len_max {
         queue.pop_front();
@@ -192,7 +235,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn begin<L: Log>(log: &L, reader: &mut L::Reader) -> Result<BTreeMap<Place, u64>, LogError> {
     let mut from = BTreeMap::new();
-    for topic in Signal::TOPICS {
+    for topic in FOLLOWED {
         for partition in 0..log.partitions(topic)?.unwrap_or(0) {
             let place = Place::new(topic, partition);
             let ends = reader.ends(place)?;
@@ -219,6 +262,8 @@ fn patiently<T>(stop: &Stop, mut ask: impl FnMut() -> Result<T, LogError>) -> Re
 mod tests {
     use super::*;
     use crate::edge::log::sim::{SimConfig, SimLog};
+    use crate::event::{Currency, Verdict};
+    use crate::signal::{Alert, Signal, SignalId, Source};
 
     fn recent() -> Recent {
         let schemas = crate::codec::SchemaSet::new(Vec::<(u32, &str)>::new()).expect("built in");
@@ -250,6 +295,55 @@ mod tests {
     }
 
     #[test]
+    fn an_alert_shows_the_last_verdict_on_its_payment() {
+        let recent = recent();
+        let hear = |topic, offset, value: &[u8]| {
+            let place = Place::new(topic, 0);
+            recent.hear(Record { place, offset, timestamp_ms: 0, key: Some(b"ada"), value: Some(value) });
+        };
+        let judge = |offset, event_id: &str, verdict, source: &str| {
+            let feedback = Feedback {
+                customer: "ada".into(),
+                event_id: event_id.into(),
+                verdict,
+                time_ms: 7,
+                source: source.into(),
+            };
+            hear(Topic::Feedback, offset, &recent.wire.event(&Event::Feedback(feedback), b""));
+        };
+        let source = Source { input: Input::Purchases, partition: 0, offset: 0 };
+        let alert = Alert {
+            id: SignalId(1),
+            customer: "ada".into(),
+            event_id: "p1".into(),
+            order: "o1".into(),
+            time_ms: 5,
+            source,
+            risk: 900,
+            amount_minor: 100,
+            currency: Currency::parse("EUR").expect("a currency"),
+            terminal: None,
+            instrument: None,
+            reasons: Vec::new(),
+        };
+        hear(Topic::Alerts, 0, &recent.wire.signal(&Signal::Alert(alert)));
+        let verdict = || recent.show(&recent.alerts(1, |_| true)[0])["verdict"].clone();
+        assert_eq!(verdict(), Value::Null);
+        hear(Topic::Feedback, 0, b"unreadable");
+        judge(1, "p2", Verdict::Fraud, "analyst:1");
+        assert_eq!(verdict(), Value::Null);
+        judge(2, "p1", Verdict::Fraud, "analyst:1");
+        judge(3, "p1", Verdict::Legitimate, "analyst:2");
+        let last = serde_json::json!({ "verdict": "legitimate", "source": "analyst:2", "time_ms": 7 });
+        assert_eq!(verdict(), last);
+        // One that is said again and again takes the place of others, never its own newest.
+        (0..ALERTS_MAX as u64).for_each(|more| judge(4 + more, "p1", Verdict::Legitimate, "analyst:2"));
+        assert_eq!(verdict(), last);
+        let verdicts = lock(&recent.verdicts);
+        assert_eq!((verdicts.by_event.len(), verdicts.order.len()), (1, ALERTS_MAX));
+    }
+
+    #[test]
     fn the_last_signals_are_kept_and_the_rest_forgotten() {
         let (log, recent) = (SimLog::new(SimConfig::new(1, 2)), recent());
         let mut listener = recent.listen();
@@ -278,6 +372,7 @@ mod tests {
         assert_eq!(recent.alerts(10, |told| told.customer == "ada").len(), 0);
         assert!(listener.try_recv().is_ok());
         assert!(recent.show(&recent.alerts(1, |_| true)[0])["unreadable"].is_string());
+        assert!(recent.show(&recent.alerts(1, |_| true)[0])["verdict"].is_null());
         for number in 0..=CUSTOMERS_MAX as u64 {
             let place = Place::new(Topic::Scores, 1);
             let key = format!("c{number}");

@@ -13,9 +13,9 @@ use super::dedupe::Dedupe;
 use super::snapshot::{Identity, Opened, Snapshot, SnapshotError};
 use super::timers::Timers;
 use super::watermark::Watermark;
-use crate::analysis::{CustomerSide, Output, REGISTRY, View};
+use crate::analysis::{CustomerSide, Opinion, Output, REGISTRY, View};
 use crate::customer::table::Table;
-use crate::customer::{CustomerKey, customer_key};
+use crate::customer::{Customer, CustomerKey, customer_key};
 use crate::event::{Event, Input, Reject, Rejected, TimeMs, item_hash};
 use crate::math::hash::IdSet;
 use crate::signal::journal::Decision;
@@ -346,6 +346,19 @@ impl Partition {
 
     pub fn customers(&self) -> &Table {
         &self.table
+    }
+
+    /// What each analysis that has something to say without an event thinks of the customer at `now_ms`, by name.
+    pub fn opinions(
+        &self,
+        customer: &Customer,
+        now_ms: TimeMs,
+        view: View<'_>,
+    ) -> Vec<(&'static str, Opinion)> {
+        let sides = REGISTRY.iter().zip(&self.analyses);
+        let said =
+            sides.map(|(of, side)| Some((of.name, side.opinion(customer, self.number, now_ms, view)?)));
+        said.flatten().collect()
     }
 
     /// Bytes of state by section.

@@ -75,6 +75,12 @@ class Service:
             if status != 200 or json.loads(content)["accepted"] != len(part):
                 raise RuntimeError(f"events are not taken: {status} {content[:500]} {self._said()}")
 
+    def judge(self, event, verdict, source):
+        body = {"customer": event["customer"], "event_id": event["event_id"], "verdict": verdict, "source": source}
+        status, _, content = self.answer("/api/v1/feedback", body)
+        if status != 200:
+            raise RuntimeError(f"a verdict is not taken: {status} {content[:500]}")
+
     def customer(self, customer):
         status, _, content = self.answer(f"/api/v1/customers/{customer}")
         return json.loads(content) if status == 200 else None

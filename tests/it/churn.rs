@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use habitue::analysis::models::{About, Models};
 use habitue::analysis::shared::Tables;
-use habitue::analysis::{Output, Published, View, churn};
+use habitue::analysis::{Opinion, Output, Published, View, churn};
+use habitue::customer::customer_key;
 use habitue::customer::orders::{DAY_MS, day_of};
 use habitue::engine::snapshot::Opened;
 use habitue::engine::{Applied, Config, Mode, Partition, RawRecord};
@@ -74,6 +75,13 @@ impl Fed {
 
     fn live(&mut self, step: Step) -> Output {
         self.apply(&step, Mode::Live)
+    }
+
+    fn opinions(&self, customer: &str, now_ms: TimeMs) -> Vec<(&'static str, Opinion)> {
+        let Fed { partition, tables, models, published, .. } = self;
+        let slot = partition.customers().slot(customer_key(customer)).expect("known");
+        let customer = partition.customers().get(slot).expect("known");
+        partition.opinions(customer, now_ms, View { tables, models, published })
     }
 
     /// Ticks until nothing is left to fire.
@@ -164,6 +172,14 @@ fn silence_alone_raises_the_band() {
         assert_eq!(score.reasons[0].text, format!("no order for {days} days, usually every 14"));
         assert!(score.reasons.len() <= 3 && score.reasons.is_sorted_by_key(|r| std::cmp::Reverse(r.weight)));
     }
+    // Whoever asks hears what was said at that moment, and asking changes nothing.
+    for score in scores(&output) {
+        let [(analysis, opinion)] = &fed.opinions("c", score.time_ms)[..] else { panic!("one opinion") };
+        assert_eq!((*analysis, opinion.version), ("churn", score.version));
+        assert!((opinion.value - score.value).abs() < 1e-6, "{} {}", opinion.value, score.value);
+        assert_eq!(opinion.reasons, score.reasons);
+    }
+    assert_eq!(fed.opinions("c", last_ms + 200 * DAY_MS)[0].1.band, "high");
     let ids: Vec<_> = scores(&output).iter().map(|score| score.id).collect();
     assert_ne!(ids[0], ids[1]);
     let back = fed.live(order(12, "c", last_ms + 200 * DAY_MS));
@@ -207,6 +223,7 @@ fn without_a_model_moments_are_told_and_nothing_is_published() {
     let silent = fed.wait(START_MS + 5 * DAY_MS);
     assert_eq!((moments(&silent).len(), scores(&silent).len()), (3, 0));
     assert_eq!((output.decisions.len(), scores(&output).len()), (0, 0));
+    assert!(fed.opinions("c", START_MS).is_empty());
     let mut off = Fed::new();
     off.published.churn.enabled = false;
     let output = off.live(order(1, "c", START_MS));

@@ -18,7 +18,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "anomaly",
     purpose: "scores every payment and raises alerts on those that stand out",
     memory_bytes_max: 13,
-    version: 3,
+    version: 4,
     customer: |config| Box::new(customer::Anomaly::new(&config.anomaly)),
     market: |config, _| Box::new(market::EntityRisk::new(&config.anomaly)),
     models: &[],

@@ -5,7 +5,7 @@ use super::features::{moment, summary};
 use super::model::Model;
 use super::reasons::reasons;
 use super::{DESCRIPTOR, MODEL};
-use crate::analysis::{CustomerSide, Output, View};
+use crate::analysis::{CustomerSide, Opinion, Output, View};
 use crate::customer::Customer;
 use crate::customer::orders::day_of;
 use crate::event::{Event, TimeMs};
@@ -50,7 +50,7 @@ fn publish(
     output: &mut Output,
 ) {
     let value = f64::from(moment.probability);
-    let last = customer.memory.get(DESCRIPTOR.id).and_then(|bytes| Band::of_byte(*bytes.first()?));
+    let last = last_band(customer);
     let band = settings.band(value, last);
     if last == Some(band) {
         return;
@@ -75,6 +75,10 @@ fn publish(
         customer: customer.key(),
         memory: vec![band.byte()],
     });
+}
+
+fn last_band(customer: &Customer) -> Option<Band> {
+    customer.memory.get(DESCRIPTOR.id).and_then(|bytes| Band::of_byte(*bytes.first()?))
 }
 
 impl CustomerSide for Churn {
@@ -107,5 +111,22 @@ impl CustomerSide for Churn {
         output: &mut Output,
     ) {
         Churn::look(&Cause { source, time_ms: due_ms, event_id: None }, customer, view, output);
+    }
+
+    /// As of the silence at `now_ms`.
+    fn opinion(
+        &self,
+        customer: &Customer,
+        partition: u32,
+        now_ms: TimeMs,
+        view: View<'_>,
+    ) -> Option<Opinion> {
+        let settings = &view.published.churn;
+        let (model, version) = view.models.get::<Model>(MODEL).filter(|_| settings.enabled)?;
+        let mut moment = moment(customer, partition, now_ms, false)?;
+        let value = model.probability(&summary(&moment), &moment.features);
+        moment.probability = value as f32;
+        let band = settings.band(value, last_band(customer)).name();
+        Some(Opinion { value, band, version, reasons: reasons(model, customer, &moment) })
     }
 }

@@ -55,10 +55,18 @@ fn people(out: &mut dyn Write, found: &Value) -> std::io::Result<()> {
         writeln!(out, "  usually pays {}", money(&orders["usual_minor"]))?;
     }
     let list = |name: &str| found[name].as_array().cloned().unwrap_or_default();
-    for score in list("scores") {
-        let value = score["value"].as_f64().unwrap_or(0.0);
-        writeln!(out, "{}: {value:.3} ({})", text(&score["analysis"]), text(&score["band"]))?;
-        reasons(out, &score)?;
+    let score = |value: &Value, when: &str| {
+        let number = value["value"].as_f64().unwrap_or(0.0);
+        format!("{}{when}: {number:.3} ({})", text(&value["analysis"]), text(&value["band"]))
+    };
+    for opinion in list("opinions") {
+        writeln!(out, "{}", score(&opinion, " now"))?;
+        reasons(out, &opinion)?;
+    }
+    for said in list("scores") {
+        let about = said["event_id"].as_str().map_or_else(String::new, |event| format!(" on {event}"));
+        writeln!(out, "{}", score(&said, &about))?;
+        reasons(out, &said)?;
     }
     for alert in list("alerts") {
         writeln!(out, "alert on {}: risk {}", text(&alert["event_id"]), alert["risk"])?;

@@ -59,7 +59,7 @@ pub struct Limit {
 pub async fn customer(state: State<Late>, Path(id): Path<String>, parts: Parts) -> Result<Response, Refusal> {
     let api = started(&state)?;
     let record = match ask(api, &id, &parts).await? {
-        Asked::Here(record) => record,
+        Asked::Here(record) => *record,
         Asked::Elsewhere(answer) => return Ok(answer),
     };
     let last = |topic| {
@@ -77,7 +77,7 @@ pub async fn recommendations(
 ) -> Result<Response, Refusal> {
     let api = started(&state)?;
     let Record { customer, recommendations, .. } = match ask(api, &id, &parts).await? {
-        Asked::Here(record) => record,
+        Asked::Here(record) => *record,
         Asked::Elsewhere(answer) => return Ok(answer),
     };
     let told = api.recent.of_customer(&id, Topic::Recommendations);
@@ -100,7 +100,7 @@ pub async fn similar(
 }
 
 enum Asked {
-    Here(Record),
+    Here(Box<Record>),
     /// What the instance says that has the partition.
     Elsewhere(Response),
 }
@@ -126,7 +126,7 @@ async fn ask(api: &Api, id: &str, parts: &Parts) -> Result<Asked, Refusal> {
     let busy = || Refusal::later(StatusCode::TOO_MANY_REQUESTS, "too many questions wait for this partition");
     let answered = api.inbox.ask(partition, id).ok_or_else(busy)?;
     match tokio::time::timeout(PATIENCE, answered).await {
-        Ok(Ok(Some(record))) => Ok(Asked::Here(record)),
+        Ok(Ok(Some(record))) => Ok(Asked::Here(Box::new(record))),
         Ok(Ok(None)) => Err(Refusal::new(StatusCode::NOT_FOUND, format!("no customer {id}"))),
         Ok(Err(_)) | Err(_) => Err(unavailable(format!("partition {partition} does not answer"))),
     }

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::{Late, Refusal, started};
-use crate::edge::recent::{Recent, Told};
-use crate::signal::{Signal, Topic};
+use crate::edge::recent::{FOLLOWED, Recent, Told};
+use crate::signal::Topic;
 
 /// Alerts of a page.
 const PAGE: usize = 50;
@@ -125,9 +125,9 @@ impl Listening {
 
 fn topics(names: &str) -> Result<Vec<Topic>, Refusal> {
     let one = |name: &str| {
-        let known = Signal::TOPICS.into_iter().find(|topic| topic.name() == name);
+        let known = FOLLOWED.into_iter().find(|topic| topic.name() == name);
         known.ok_or_else(|| {
-            let all = Signal::TOPICS.map(Topic::name).join(", ");
+            let all = FOLLOWED.map(Topic::name).join(", ");
             Refusal::new(StatusCode::BAD_REQUEST, format!("topics: {name:?} is none of {all}"))
         })
     };

@@ -11,7 +11,8 @@ const CARDS_MAX = 100;
 const TOUCH_HOLD_MS = 4_000;
 /** A screen reader is told of new alerts at most so often. */
 const ANNOUNCE_MS = 6_000;
-const VERDICTS = "habitue-verdicts";
+/** Who says what is said by the buttons. */
+const OURS = "page";
 
 const known = new Set();
 /** Newest first, not on the page yet. */
@@ -22,8 +23,6 @@ let paused = false;
 let touchedAt = -Infinity;
 let unannounced = [];
 let announcing = null;
-/** By event, what was said in this tab: the service does not tell which alerts are judged. */
-const verdicts = new Map(JSON.parse(sessionStorage.getItem(VERDICTS) ?? "[]"));
 
 /** Reads the newest page. What came while nobody listened is added; `announce` says whether aloud. */
 export async function loadAlerts(announce) {
@@ -78,6 +77,14 @@ function release() {
   held.reverse().forEach(put);
   held = [];
   settle();
+}
+
+/** A verdict by anybody: of the payments that are shown, and of those that are held. */
+export function takeVerdict(verdict) {
+  held.filter((alert) => alert.event_id === verdict.event_id).forEach((alert) => (alert.verdict = verdict));
+  for (const judge of document.querySelectorAll(".judge")) {
+    if (judge.dataset.event === verdict.event_id) judged(verdict, [...judge.querySelectorAll("button")], judge.querySelector(".said"));
+  }
 }
 
 function settle() {
@@ -158,8 +165,8 @@ function verdictOn(alert, amount) {
     return made;
   };
   const buttons = [button("fraud", "Fraud"), button("legitimate", "Legitimate")];
-  if (verdicts.has(alert.event_id)) judged(verdicts.get(alert.event_id), buttons, said);
-  return make("div", { class: "judge" }, make("div", { class: "pair" }, buttons), said);
+  if (alert.verdict) judged(alert.verdict, buttons, said);
+  return make("div", { class: "judge", "data-event": alert.event_id }, make("div", { class: "pair" }, buttons), said);
 }
 
 async function judge(alert, verdict, buttons, said) {
@@ -169,23 +176,21 @@ async function judge(alert, verdict, buttons, said) {
   setText(said, "Sending …");
   said.classList.remove("failed");
   try {
-    await postJson("/api/v1/feedback", { customer: alert.customer, event_id: alert.event_id, verdict, source: "page" });
+    await postJson("/api/v1/feedback", { customer: alert.customer, event_id: alert.event_id, verdict, source: OURS });
   } catch (error) {
     buttons.forEach((button) => button.removeAttribute("aria-disabled"));
     said.classList.add("failed");
     return setText(said, `Not taken: ${error.message}. Try again.`);
   }
-  verdicts.set(alert.event_id, verdict);
-  sessionStorage.setItem(VERDICTS, JSON.stringify([...verdicts].slice(-500)));
-  judged(verdict, buttons, said);
+  judged({ verdict, source: OURS }, buttons, said);
 }
 
-function judged(verdict, buttons, said) {
+function judged({ verdict, source }, buttons, said) {
   for (const button of buttons) {
     button.setAttribute("aria-disabled", "true");
     button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict));
   }
-  setText(said, `Taken as ${verdict}.`);
+  setText(said, source === OURS ? `Taken as ${verdict}.` : `Judged ${verdict} by ${source}.`);
 }
 
 // --- controls -------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ function parts(known) {
   const currency = known.profile.currency;
   return [
     facts(known, currency),
-    part("Scores", scores(known.scores, currency)),
+    part("Scores", scores(known, currency)),
     part("Recommendations", recommended(known.recommendations)),
     part("Payments", payments(known, currency)),
     part("Alerts", alerts(known.alerts)),
@@ -157,11 +157,12 @@ function ago(silence_days) {
   return silence_days === 1 ? "yesterday" : `${count(silence_days)} days ago`;
 }
 
-/** The newest of each analysis in full, those before it in a table. */
-function scores(list, currency) {
-  if (list.length === 0) return nothing("None lately.");
+/** What each analysis would say now, else what it said last, in full; those before it in a table. */
+function scores({ opinions, scores: list }, currency) {
+  if (opinions.length === 0 && list.length === 0) return nothing("None lately.");
   const newest = new Map();
   [...list].reverse().forEach((score) => newest.set(score.analysis, score));
+  opinions.forEach((opinion) => newest.set(opinion.analysis, opinion));
   const earlier = list.filter((score) => newest.get(score.analysis) !== score);
   return [
     make("ul", { class: "scores" }, [...newest.values()].map((score) => scored(score, currency))),
@@ -181,7 +182,7 @@ function scored(score, currency) {
     make("p", { class: "score" }, make("span", {}, name), make("strong", {}, value(score.value) + of), band(score.band)),
     make("p", { class: `gauge ${BANDS[score.band] ?? ""}` }, bar(part(score.value))),
     reasons(score.reasons, currency) ?? nothing("Nothing stands out."),
-    make("p", { class: "note" }, time(score.time_ms)));
+    make("p", { class: "note" }, score.time_ms === undefined ? "as of now" : time(score.time_ms)));
 }
 
 function recommended(list) {

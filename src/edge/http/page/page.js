@@ -1,6 +1,6 @@
 // The page: keeps the connection, says how it is, and hands what comes to the lists.
 
-import { listenToControls, loadAlerts, take } from "./alerts.js";
+import { listenToControls, loadAlerts, take, takeVerdict } from "./alerts.js";
 import { followAddress, listenToLookup, refresh } from "./customer.js";
 import { byId, setText } from "./element.js";
 import { followPulse } from "./pulse.js";
@@ -30,7 +30,7 @@ async function keepConnected() {
       refresh();
     };
     try {
-      await follow("/api/v1/stream?topics=alerts", stream.signal, () => opened().catch(() => stream.abort()), heard);
+      await follow("/api/v1/stream?topics=alerts,feedback", stream.signal, () => opened().catch(() => stream.abort()), heard);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       if (document.hidden && stream.signal.aborted) await seen();
@@ -43,8 +43,9 @@ async function keepConnected() {
 function heard(name, data) {
   aliveAt = Date.now();
   if (name === "missed") return loadAlerts(true).catch(() => stream.abort());
-  if (name !== "alerts") return;
-  take(data);
+  if (name === "feedback") takeVerdict(data);
+  else if (name === "alerts") take(data);
+  else return;
   refresh(data.customer);
 }
 
