@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::risk::{Assessment, EntityShare, judge};
+use super::risk::{Assessment, EntityShare, is_isolated, judge};
 use super::{Config, DESCRIPTOR, ENTITY_RISK};
 use crate::analysis::{CustomerSide, Frozen, Output, View};
 use crate::customer::Customer;
@@ -17,6 +17,23 @@ use crate::signal::{Alert, Reason, Score, Signal, SignalId, Source};
 const HOUR_MS: TimeMs = 3_600_000;
 const DAY_MS: TimeMs = 86_400_000;
 const FEATURES: usize = 14;
+/// In words, for [`Anomaly::isolated_by`].
+const NAMES: [&str; FEATURES] = [
+    "the amount",
+    "the amount for this customer",
+    "the time since the payment before",
+    "the number of payments in a day",
+    "the number of payments in a week",
+    "the number of payments in a month",
+    "the mean amount of the day before",
+    "the mean amount of the week before",
+    "the mean amount of the month before",
+    "the hour",
+    "the night",
+    "the weekend",
+    "the terminal, new for this customer",
+    "the number of lines",
+];
 /// Payments after which a score weighs half in the rank.
 const RANK_HALF_LIFE: f64 = 20_000.0;
 
@@ -90,7 +107,11 @@ impl Anomaly {
                 Some(EntityShare { kind, name, share, base })
             })
             .collect();
-        let (risk, reasons) = judge(&self.seen, &shares);
+        let mut seen = self.seen;
+        if is_isolated(&seen) {
+            seen.isolated_by = self.isolated_by();
+        }
+        let (risk, reasons) = judge(&seen, &shares);
         output.facts.push(Fact::Payment {
             event: event_hash(&purchase.event_id),
             time_ms: purchase.time_ms,
@@ -135,6 +156,20 @@ impl Anomaly {
         }
     }
 
+    /// The name of the feature without which the payment would stand out least: empty where none makes a difference.
+    fn isolated_by(&self) -> &'static str {
+        let mut least = (self.isolation, "");
+        for (place, name) in NAMES.iter().enumerate().filter(|(place, _)| !self.features[*place].is_nan()) {
+            let mut without = self.features;
+            without[place] = f64::NAN;
+            let score = self.learned.forest.score_one(&without);
+            if score < least.0 {
+                least = (score, name);
+            }
+        }
+        least.1
+    }
+
     fn verdict(feedback: &Feedback<'_>, output: &mut Output) {
         output.facts.push(Fact::Verdict {
             event: event_hash(&feedback.event_id),
@@ -158,6 +193,7 @@ impl CustomerSide for Anomaly {
         let amount_z = velocity.map_or(0.0, |velocity| velocity.baseline.amount_z(amount_minor));
         self.seen = Assessment {
             isolation_rank: self.learned.rank.rank(self.isolation),
+            isolated_by: "",
             amount_rank: self.learned.amounts.rank(amount_place(amount_minor as f64)),
             amount_z_rank: self.learned.amount_zs.rank(z_place(amount_z)),
             amount_z,

@@ -14,6 +14,8 @@ use crate::signal::Reason;
 pub(super) struct Assessment {
     /// Of the forest's scores lately, the share at or below this payment's, in [0, 1].
     pub isolation_rank: f64,
+    /// What isolates the payment most, in words; empty where nobody has asked, see [`is_isolated`].
+    pub isolated_by: &'static str,
     /// Of the amounts lately, of everybody, the share at or below this payment's, in [0, 1].
     pub amount_rank: f64,
     /// The same of everybody's `amount_z`.
@@ -42,6 +44,9 @@ pub(super) struct EntityShare<'a> {
 /// high for anybody is mostly high for its customer.
 const SEEN_OTHERWISE: f64 = 0.8;
 
+/// What weighs less is no reason.
+const REASON_WEIGHT_MIN: f64 = 0.05;
+
 /// What may make a payment risky.
 enum Component<'a> {
     Isolation,
@@ -59,11 +64,16 @@ pub(super) fn judge(seen: &Assessment, entities: &[EntityShare<'_>]) -> (u16, Ve
         components.map(|component| (component.weight(seen), component)).collect();
     let calm = weighed.iter().fold(1.0, |calm, (weight, _)| calm * (1.0 - weight));
     let risk = (1000.0 * (1.0 - calm)).clamp(0.0, 1000.0) as u16;
-    weighed.retain(|(weight, _)| *weight >= 0.05);
+    weighed.retain(|(weight, _)| *weight >= REASON_WEIGHT_MIN);
     // Stable, so that equal weights keep the order above.
     weighed.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     weighed.truncate(3);
     (risk, weighed.into_iter().map(|(weight, component)| component.reason(seen, weight)).collect())
+}
+
+/// Whether its isolation will be among the reasons.
+pub(super) fn is_isolated(seen: &Assessment) -> bool {
+    Component::Isolation.weight(seen) >= REASON_WEIGHT_MIN
 }
 
 /// Of a value that a share of 1 - `rank` of payments exceeds, 0 to 0.9: 0.2 for one in a hundred, 0.6 for one
@@ -97,8 +107,12 @@ impl Component<'_> {
         let usual_minor = seen.usual_minor.unwrap_or(seen.amount_minor).max(1.0);
         let (code, text, value, usual) = match self {
             Component::Isolation => {
-                let text =
-                    format!("more unusual than {:.2} % of recent payments", 100.0 * seen.isolation_rank);
+                let by = seen.isolated_by;
+                let above = if by.is_empty() { "" } else { ", mostly by " };
+                let text = format!(
+                    "more unusual than {} of recent payments{above}{by}",
+                    percent(seen.isolation_rank)
+                );
                 ("isolation".to_owned(), text, seen.isolation_rank, 0.5)
             }
             Component::Amount => {
@@ -107,8 +121,7 @@ impl Component<'_> {
                 ("amount_ratio".to_owned(), text, seen.amount_minor, usual_minor)
             }
             Component::AmountOfAll => {
-                let text =
-                    format!("a higher amount than {:.2} % of recent payments", 100.0 * seen.amount_rank);
+                let text = format!("a higher amount than {} of recent payments", percent(seen.amount_rank));
                 ("amount_rank".to_owned(), text, seen.amount_rank, 0.5)
             }
             Component::Velocity => {
@@ -124,6 +137,11 @@ impl Component<'_> {
         };
         Reason { code, text, value, usual, weight: (1000.0 * weight) as u16 }
     }
+}
+
+/// A rank in words; ten thousand payments are as many as are compared.
+fn percent(rank: f64) -> String {
+    format!("{:.2} %", (100.0 * rank).min(99.99))
 }
 
 /// 0 up to `from`, half of `most` at `half`, towards `most` beyond.
@@ -142,6 +160,7 @@ mod tests {
         assert_eq!(judge(&calm, &[]), (0, Vec::new()));
         let wild = Assessment {
             isolation_rank: 1.0,
+            isolated_by: "the hour",
             amount_rank: 0.999,
             amount_z_rank: 0.999,
             amount_z: 12.0,
@@ -155,6 +174,10 @@ mod tests {
         assert!(risk > 980, "{risk}");
         assert_eq!(reasons.len(), 3);
         assert_eq!(reasons[0].code, "entity_risk_terminal");
+        let alone = Assessment { isolation_rank: 1.0, isolated_by: "the hour", ..Assessment::default() };
+        let (_, reasons) = judge(&alone, &[]);
+        assert_eq!(reasons[0].text, "more unusual than 99.99 % of recent payments, mostly by the hour");
+        assert!(is_isolated(&alone) && !is_isolated(&calm));
     }
 
     #[test]
