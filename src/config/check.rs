@@ -107,6 +107,11 @@ fn service(found: &mut Findings, service: &Service) {
     let address = service.advertised_http.as_deref().map(|url| url.strip_prefix("http://").unwrap_or(""));
     if address.is_some_and(|address| !is_address(address)) {
         found.say(&["service.advertised_http"], "it is not http://host:port".to_string());
+    } else if address.is_some_and(|address| address.starts_with("0.0.0.0:") || address.starts_with("[::]:")) {
+        found.say(
+            &["service.advertised_http"],
+            "every address of a machine leads nowhere from another".to_string(),
+        );
     }
     if !service.http.ip().is_loopback() && service.http_token.is_none() {
         found.advise(

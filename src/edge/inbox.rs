@@ -63,15 +63,22 @@ impl Inbox {
         self.lock().contains_key(&partition)
     }
 
+    /// The partition is given up: who waits hears at once that nobody answers here.
+    pub fn forget(&self, partition: u32) {
+        self.lock().remove(&partition);
+        self.watermarks.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+    }
+
     /// A partition's watermark as it is now.
     pub fn passed(&self, partition: &Partition) {
-        if partition.watermark().newest_ms().is_some() {
+        // Before every active input was heard there is none.
+        if partition.watermark().mark_ms() > TimeMs::MIN {
             let mut watermarks = self.watermarks.lock().unwrap_or_else(PoisonError::into_inner);
             watermarks.insert(partition.number(), partition.watermark().mark_ms());
         }
     }
 
-    /// The largest watermark of the partitions that were here; None while none has seen an event.
+    /// The largest watermark of the partitions that are here; None while none has seen an event.
     pub fn watermark_ms(&self) -> Option<TimeMs> {
         let watermarks = self.watermarks.lock().unwrap_or_else(PoisonError::into_inner);
         watermarks.values().max().copied()
@@ -105,8 +112,9 @@ pub struct Record {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct ProfileView {
-    pub first_ms: TimeMs,
-    pub last_ms: TimeMs,
+    /// None, as the next, of who is known by verdicts alone.
+    pub first_ms: Option<TimeMs>,
+    pub last_ms: Option<TimeMs>,
     pub purchases: u32,
     pub refunds: u32,
     pub engagements: u32,
@@ -203,8 +211,8 @@ impl Record {
 fn profile(customer: &Customer) -> ProfileView {
     let profile = &customer.profile;
     ProfileView {
-        first_ms: profile.first_ms,
-        last_ms: profile.last_ms,
+        first_ms: (profile.first_ms <= profile.last_ms).then_some(profile.first_ms),
+        last_ms: (profile.first_ms <= profile.last_ms).then_some(profile.last_ms),
         purchases: profile.purchases,
         refunds: profile.refunds,
         engagements: profile.engagements,

@@ -1,7 +1,6 @@
 //! Events from outside a topic on their way into one: appended by one thread, which answers once they are
 //! durable. Who comes while it waits for the disk or the broker is in its next round.
 
-use std::collections::BTreeMap;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -60,7 +59,7 @@ impl Ingest {
     /// # Errors
     /// What the log says of a new appender.
     pub fn start<L: Log>(log: &L) -> Result<(Ingest, JoinHandle<()>), LogError> {
-        let writer = Writer { appender: log.appender()?, log: log.clone(), positions: BTreeMap::new() };
+        let writer = Writer { appender: log.appender()? };
         let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
         let thread = std::thread::Builder::new().name("ingest".to_owned());
         let thread = thread.spawn(move || writer.serve(waiting));
@@ -86,14 +85,11 @@ fn ended() -> IngestError {
     IngestError::Unavailable("the service ends".to_owned())
 }
 
-struct Writer<L: Log> {
-    appender: L::Appender,
-    log: L,
-    /// Of the loads that were asked for.
-    positions: BTreeMap<String, u64>,
+struct Writer<A: Appender> {
+    appender: A,
 }
 
-impl<L: Log> Writer<L> {
+impl<A: Appender> Writer<A> {
     fn serve(mut self, mut waiting: mpsc::Receiver<Request>) {
         while let Some(first) = waiting.blocking_recv() {
             let mut round = vec![first];
@@ -120,20 +116,12 @@ impl<L: Log> Writer<L> {
 
     fn load(&mut self, request: &Request) -> Result<(), IngestError> {
         let Some(load) = &request.load else { return Ok(()) };
-        let at = match self.positions.get(&load.name) {
-            Some(at) => *at,
-            None => self.log.cursor(&load.name).map_err(unavailable)?.unwrap_or(0),
-        };
+        // Asked each time: another instance may have taken a part.
+        let at = self.appender.cursor(&load.name).map_err(unavailable)?.unwrap_or(0);
         if at != load.from {
             return Err(IngestError::Elsewhere { at });
         }
-        let written = self.write(std::slice::from_ref(request), Some((&load.name, load.to)));
-        match written {
-            Ok(()) => self.positions.insert(load.name.clone(), load.to),
-            // Nobody knows where it is: the log is asked again.
-            Err(_) => self.positions.remove(&load.name),
-        };
-        written
+        self.write(std::slice::from_ref(request), Some((&load.name, load.to)))
     }
 
     fn write(&mut self, round: &[Request], cursor: Option<(&str, u64)>) -> Result<(), IngestError> {

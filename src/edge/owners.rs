@@ -1,16 +1,18 @@
 //! Which instance has which partition: each says so on a compacted topic, and hears what the others say.
 //!
-//! What is heard may be a moment old: an instance that is asked for what it has no more says so itself. Nothing of the
-//! commit protocol rests on it.
+//! Where several may run each says it again and again, so that one that has died is soon forgotten. What is heard may be
+//! a moment old: an instance that is asked for what it has no more says so itself. Nothing of the commit protocol rests
+//! on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::edge::clock::wall_ms;
 use crate::edge::http::Health;
+use crate::edge::inbox::Inbox;
 use crate::edge::log::{Appender, Group, Log, LogError, Outgoing, Place, Reader, Record};
 use crate::edge::shard::threads::Stop;
 use crate::event::TimeMs;
@@ -19,6 +21,12 @@ use crate::signal::Topic;
 const PLACE: Place = Place::new(Topic::Owners, 0);
 /// Between two looks at what this instance has.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// Between two claims that say the same, where other instances may run.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Who has said nothing for so long has died.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Claims that are read back at the start: more than a hundred instances say within [`SILENCE`].
+const READ_BACK: u64 = 1_000;
 /// Longest wait until the log has taken a claim, before it is written again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -31,6 +39,10 @@ pub struct Claim {
     /// Partitions, live or being restored.
     pub customer: BTreeSet<u32>,
     pub market: BTreeSet<u32>,
+    /// Records of inputs that wait.
+    pub lag: u64,
+    /// The largest event time below which one of its customer partitions takes nothing any more.
+    pub watermark_ms: Option<TimeMs>,
     /// Wall time at which it was said.
     pub time_ms: TimeMs,
 }
@@ -49,14 +61,22 @@ impl Claim {
 pub struct Owners {
     instance: String,
     address: Option<String>,
-    /// By instance, with the offset.
-    claims: Mutex<BTreeMap<String, (u64, Claim)>>,
+    /// Whether no other can run.
+    is_alone: bool,
+    claims: Mutex<BTreeMap<String, Heard>>,
+}
+
+#[derive(Debug)]
+struct Heard {
+    claim: Claim,
+    offset: u64,
+    at: Instant,
 }
 
 impl Owners {
-    /// `address`: where other instances reach this one.
-    pub fn new(instance: String, address: Option<String>) -> Owners {
-        Owners { instance, address, claims: Mutex::default() }
+    /// `address`: where other instances reach this one. `is_alone`: on a log that no other can use.
+    pub fn new(instance: String, address: Option<String>, is_alone: bool) -> Owners {
+        Owners { instance, address, is_alone, claims: Mutex::default() }
     }
 
     /// The name of this one.
@@ -66,23 +86,37 @@ impl Owners {
 
     /// Who said last that it has the partition: of two, one has died or gives it up.
     pub fn owner(&self, group: Group, partition: u32) -> Option<Claim> {
-        let claims = self.lock();
-        let held = claims.values().filter(|(_, claim)| claim.holds(group, partition));
-        held.max_by_key(|(offset, _)| *offset).map(|(_, claim)| claim.clone())
+        newest(&self.lock(), group, partition).map(|heard| heard.claim.clone())
     }
 
-    /// All that run, or have died and were not replaced, by name.
+    /// All that run, by name. A partition is with the one that said so last.
     pub fn all(&self) -> Vec<Claim> {
-        self.lock().values().map(|(_, claim)| claim.clone()).collect()
+        let claims = self.lock();
+        let only_newest = |heard: &Heard| {
+            let is_newest = |group, partition: &u32| {
+                newest(&claims, group, *partition).is_some_and(|newest| newest.offset == heard.offset)
+            };
+            let mut claim = heard.claim.clone();
+            claim.customer.retain(|partition| is_newest(Group::Customer, partition));
+            claim.market.retain(|partition| is_newest(Group::Market, partition));
+            claim
+        };
+        claims.values().map(only_newest).collect()
     }
 
     /// Says what `health` has whenever that changes, and hears the others, until `stop`; then takes it back.
     ///
     /// # Errors
     /// What the log says other than "not yet".
-    pub fn follow<L: Log>(&self, log: &L, health: &Health, stop: &Stop) -> Result<(), LogError> {
+    pub fn follow<L: Log>(
+        &self,
+        log: &L,
+        health: &Health,
+        inbox: &Inbox,
+        stop: &Stop,
+    ) -> Result<(), LogError> {
         let (mut reader, mut appender) = (log.reader()?, log.appender()?);
-        let mut said: Option<Claim> = None;
+        let mut said: Option<(Claim, Instant)> = None;
         while !stop.is_set() && !begin(&mut reader)? {
             std::thread::sleep(INTERVAL);
         }
@@ -92,16 +126,30 @@ impl Owners {
                 Err(LogError::OutOfRange { low, .. }) => reader.assign(&[(PLACE, low)])?,
                 Err(error) => return Err(error),
             }
-            let now = self.claim(health);
-            let is_new = said.as_ref().is_none_or(|said| !now.is_same(said));
-            if is_new && say(&mut appender, &self.instance, Some(&now))? {
-                said = Some(now);
+            self.forget_the_dead();
+            let now = self.claim(health, inbox);
+            let is_due = said
+                .as_ref()
+                .is_none_or(|(said, at)| !now.is_same(said) || (!self.is_alone && at.elapsed() >= HEARTBEAT));
+            if is_due && say(&mut appender, &self.instance, Some(&now))? {
+                said = Some((now, Instant::now()));
             }
+        }
+        // Under the same name another process may have begun, whose word this would take back.
+        let is_ours = |last: &Claim| said.as_ref().is_some_and(|(said, _)| said.time_ms == last.time_ms);
+        if !self.lock().get(&self.instance).is_some_and(|heard| is_ours(&heard.claim)) {
+            return Ok(());
         }
         say(&mut appender, &self.instance, None).map(drop)
     }
 
-    fn claim(&self, health: &Health) -> Claim {
+    fn forget_the_dead(&self) {
+        if !self.is_alone {
+            self.lock().retain(|_, heard| heard.at.elapsed() < SILENCE);
+        }
+    }
+
+    fn claim(&self, health: &Health, inbox: &Inbox) -> Claim {
         let partitions = health.partitions();
         let of = |wanted| {
             let here = partitions.iter().filter(|(group, ..)| *group == wanted);
@@ -112,6 +160,8 @@ impl Owners {
             address: self.address.clone(),
             customer: of(Group::Customer),
             market: of(Group::Market),
+            lag: partitions.iter().map(|(_, _, _, lag, _)| lag).sum(),
+            watermark_ms: inbox.watermark_ms(),
             time_ms: wall_ms(),
         }
     }
@@ -122,7 +172,8 @@ impl Owners {
         let mut claims = self.lock();
         match record.value.map(serde_json::from_slice::<Claim>) {
             Some(Ok(claim)) => {
-                claims.insert(instance.to_owned(), (record.offset, claim));
+                let heard = Heard { claim, offset: record.offset, at: Instant::now() };
+                claims.insert(instance.to_owned(), heard);
             }
             Some(Err(error)) => tracing::warn!(record.offset, %error, "a record of owners is ignored"),
             None => {
@@ -131,22 +182,30 @@ impl Owners {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (u64, Claim)>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Heard>> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Claim {
-    /// But for the time.
+    /// Whether it says that it has the same.
     fn is_same(&self, other: &Claim) -> bool {
-        Claim { time_ms: other.time_ms, ..self.clone() } == *other
+        self.customer == other.customer && self.market == other.market
     }
 }
 
-/// From the start of what is kept. False where the log says "not yet".
+fn newest(claims: &BTreeMap<String, Heard>, group: Group, partition: u32) -> Option<&Heard> {
+    let held = claims.values().filter(|heard| heard.claim.holds(group, partition));
+    held.max_by_key(|heard| heard.offset)
+}
+
+/// A little before the end. False where the log says "not yet".
 fn begin<R: Reader>(reader: &mut R) -> Result<bool, LogError> {
     match reader.ends(PLACE) {
-        Ok(ends) => reader.assign(&[(PLACE, ends.low)]).map(|()| true),
+        Ok(ends) => {
+            let from = ends.low.max(ends.stable.saturating_sub(READ_BACK));
+            reader.assign(&[(PLACE, from)]).map(|()| true)
+        }
         Err(LogError::Retry(_)) => Ok(false),
         Err(error) => Err(error),
     }
@@ -180,12 +239,12 @@ mod tests {
     }
 
     fn start(log: &SimLog, name: &str, customer: &[u32]) -> Running {
-        let owners = Arc::new(Owners::new(name.to_owned(), Some(format!("http://{name}:9464"))));
+        let owners = Arc::new(Owners::new(name.to_owned(), Some(format!("http://{name}:9464")), false));
         let (health, stop, log) = (Arc::new(Health::new()), Stop::default(), log.clone());
         customer.iter().for_each(|partition| health.live(Group::Customer, *partition, 0, 0));
         let thread = std::thread::spawn({
             let (owners, health, stop) = (Arc::clone(&owners), Arc::clone(&health), stop.clone());
-            move || owners.follow(&log, &health, &stop)
+            move || owners.follow(&log, &health, &Inbox::default(), &stop)
         });
         Running { owners, health, stop, thread }
     }
@@ -212,10 +271,13 @@ mod tests {
         assert_eq!(b.owners.owner(Group::Customer, 3), None);
         assert_eq!(b.owners.owner(Group::Market, 0), None);
 
-        // One that has died takes nothing back.
+        // One that dies takes nothing back, and another has its partition.
         b.health.restoring(Group::Customer, 1, 0.2);
         until("the newer claim counts", || owner(&a, 1).as_deref() == Some("b"));
         assert_eq!(owner(&a, 0).as_deref(), Some("a"));
+        let said = a.owners.all();
+        let of = |name: &str| said.iter().find(|claim| claim.instance == name).map(|claim| &claim.customer);
+        assert_eq!((of("a"), of("b")), (Some(&BTreeSet::from([0])), Some(&BTreeSet::from([1, 2]))));
 
         a.stop.set();
         a.thread.join().expect("no panic").expect("no fault");
@@ -223,5 +285,50 @@ mod tests {
         assert_eq!(owner(&b, 0), None);
         b.stop.set();
         b.thread.join().expect("no panic").expect("no fault");
+    }
+
+    #[test]
+    fn a_process_that_was_replaced_under_its_name_takes_nothing_back() {
+        let log = SimLog::new(SimConfig::new(4, 1));
+        let old = start(&log, "a", &[0]);
+        until("it is heard", || old.owners.owner(Group::Customer, 0).is_some());
+        let new = start(&log, "a", &[1]);
+        until("the new one is heard", || old.owners.owner(Group::Customer, 1).is_some());
+        old.stop.set();
+        old.thread.join().expect("no panic").expect("no fault");
+        let heard = new.owners.owner(Group::Customer, 1);
+        until("what it says goes on", || {
+            new.owners
+                .owner(Group::Customer, 1)
+                .is_some_and(|now| Some(now.time_ms) > heard.as_ref().map(|heard| heard.time_ms))
+        });
+        // Taken back by another all the same, it is said again.
+        let mut appender = log.appender().expect("an appender");
+        say(&mut appender, "a", None).expect("said");
+        until("the word of another is heard", || new.owners.all().is_empty());
+        until("it is said again", || new.owners.owner(Group::Customer, 1).is_some());
+        new.stop.set();
+        new.thread.join().expect("no panic").expect("no fault");
+    }
+
+    #[test]
+    fn who_is_silent_is_forgotten() {
+        let owners = Owners::new("a".into(), None, false);
+        let claim = Claim {
+            instance: "b".into(),
+            address: None,
+            customer: BTreeSet::from([0]),
+            market: BTreeSet::new(),
+            lag: 0,
+            watermark_ms: None,
+            time_ms: 0,
+        };
+        let hear = |at| owners.lock().insert("b".into(), Heard { claim: claim.clone(), offset: 0, at });
+        hear(Instant::now());
+        owners.forget_the_dead();
+        assert!(owners.owner(Group::Customer, 0).is_some());
+        hear(Instant::now().checked_sub(SILENCE).expect("a clock that began long ago"));
+        owners.forget_the_dead();
+        assert_eq!(owners.owner(Group::Customer, 0), None);
     }
 }

@@ -17,8 +17,10 @@ use crate::edge::shard::wire::Wire;
 use crate::event::{Event, Feedback, Input, TimeMs};
 use crate::signal::Topic;
 
-/// Alerts kept, and verdicts.
+/// Alerts kept.
 const ALERTS_MAX: usize = 10_000;
+/// Verdicts kept, and those read back of each partition: a shop may send one for each payment.
+const VERDICTS_MAX: usize = 50_000;
 /// Customers with signals kept; those longest without one go first.
 const CUSTOMERS_MAX: usize = 20_000;
 /// Signals kept of a customer, of each topic but lists, of which only the last is asked for: they are long.
@@ -62,10 +64,15 @@ pub struct Recent {
 /// The last verdict on each of the newest payments that got one.
 struct Verdicts {
     decoder: Decoder,
-    /// With the number under which it was heard.
-    by_event: BTreeMap<String, (u64, Value)>,
-    /// Events by that, the oldest first; some stand here more than once.
-    order: VecDeque<(String, u64)>,
+    /// By customer and event, with the number under which it was heard.
+    by_event: BTreeMap<(String, String), (u64, Judged)>,
+    /// Customer and event by that, the oldest first; some stand here more than once.
+    order: VecDeque<((String, String), u64)>,
+}
+
+struct Judged {
+    time_ms: TimeMs,
+    shown: Value,
 }
 
 #[derive(Default)]
@@ -100,8 +107,7 @@ impl Recent {
         };
         if told.topic == Topic::Alerts {
             let event = shown["event_id"].as_str().unwrap_or_default();
-            shown["verdict"] =
-                lock(&self.verdicts).by_event.get(event).map_or(Value::Null, |(_, verdict)| verdict.clone());
+            shown["verdict"] = lock(&self.verdicts).on(event, &told.customer);
         }
         shown["at"] = serde_json::json!({
             "topic": told.topic.name(),
@@ -177,7 +183,7 @@ impl Recent {
             bytes: record.value.unwrap_or_default().to_vec(),
         });
         match topic {
-            Topic::Alerts => push(&mut lock(&self.alerts), Arc::clone(&told), ALERTS_MAX),
+            Topic::Alerts => insert(&mut lock(&self.alerts), Arc::clone(&told)),
             Topic::Feedback => lock(&self.verdicts).hear(number, &told.bytes),
             _ => {}
         }
@@ -205,20 +211,39 @@ impl Recent {
 }
 
 impl Verdicts {
+    /// Null where there is none on this customer's payment.
+    fn on(&self, event: &str, customer: &str) -> Value {
+        let known = self.by_event.get(&(customer.to_owned(), event.to_owned()));
+        known.map_or(Value::Null, |(_, judged)| judged.shown.clone())
+    }
+
     fn hear(&mut self, number: u64, bytes: &[u8]) {
         // What cannot be read is in the dead letters.
         let Ok(Event::Feedback(feedback)) = self.decoder.decode(bytes) else { return };
-        let Feedback { event_id, verdict, source, time_ms, .. } = &feedback;
-        let verdict =
-            serde_json::json!({ "verdict": verdict.symbol(), "source": source, "time_ms": time_ms });
-        self.by_event.insert(event_id.to_string(), (number, verdict));
-        self.order.push_back((event_id.to_string(), number));
-        while self.order.len() > ALERTS_MAX {
-            let Some((event, number)) = self.order.pop_front() else { break };
-            if self.by_event.get(&event).is_some_and(|(newest, _)| *newest == number) {
-                self.by_event.remove(&event);
+        let Feedback { customer, event_id, verdict, source, time_ms } = feedback;
+        let shown = serde_json::json!({ "verdict": verdict.symbol(), "source": source, "time_ms": time_ms });
+        let key = (customer.into_owned(), event_id.into_owned());
+        // One of long ago takes nothing back.
+        if self.by_event.get(&key).is_some_and(|(_, last)| last.time_ms > time_ms) {
+            return;
+        }
+        self.by_event.insert(key.clone(), (number, Judged { time_ms, shown }));
+        self.order.push_back((key, number));
+        while self.order.len() > VERDICTS_MAX {
+            let Some((key, number)) = self.order.pop_front() else { break };
+            if self.by_event.get(&key).is_some_and(|(newest, _)| *newest == number) {
+                self.by_event.remove(&key);
             }
         }
+    }
+}
+
+/// By the time at which they were written: what is read back at the start comes place by place.
+fn insert(alerts: &mut VecDeque<Arc<Told>>, new: Arc<Told>) {
+    let later = alerts.iter().rev().take_while(|told| told.timestamp_ms > new.timestamp_ms).count();
+    alerts.insert(alerts.len() - later, new);
+    if alerts.len() > ALERTS_MAX {
+        alerts.pop_front();
     }
 }
 
@@ -239,7 +264,8 @@ fn begin<L: Log>(log: &L, reader: &mut L::Reader) -> Result<BTreeMap<Place, u64>
         for partition in 0..log.partitions(topic)?.unwrap_or(0) {
             let place = Place::new(topic, partition);
             let ends = reader.ends(place)?;
-            from.insert(place, ends.low.max(ends.stable.saturating_sub(READ_BACK)));
+            let read_back = if topic == Topic::Feedback { VERDICTS_MAX as u64 } else { READ_BACK };
+            from.insert(place, ends.low.max(ends.stable.saturating_sub(read_back)));
         }
     }
     Ok(from)
@@ -301,16 +327,18 @@ mod tests {
             let place = Place::new(topic, 0);
             recent.hear(Record { place, offset, timestamp_ms: 0, key: Some(b"ada"), value: Some(value) });
         };
-        let judge = |offset, event_id: &str, verdict, source: &str| {
+        let judge_as = |offset, customer: &'static str, event_id: &str, verdict, source: &str, time_ms| {
             let feedback = Feedback {
-                customer: "ada".into(),
+                customer: customer.into(),
                 event_id: event_id.into(),
                 verdict,
-                time_ms: 7,
+                time_ms,
                 source: source.into(),
             };
             hear(Topic::Feedback, offset, &recent.wire.event(&Event::Feedback(feedback), b""));
         };
+        let judge =
+            |offset, event: &str, verdict, source: &str| judge_as(offset, "ada", event, verdict, source, 7);
         let source = Source { input: Input::Purchases, partition: 0, offset: 0 };
         let alert = Alert {
             id: SignalId(1),
@@ -336,11 +364,14 @@ mod tests {
         judge(3, "p1", Verdict::Legitimate, "analyst:2");
         let last = serde_json::json!({ "verdict": "legitimate", "source": "analyst:2", "time_ms": 7 });
         assert_eq!(verdict(), last);
+        judge_as(4, "ada", "p1", Verdict::Fraud, "of long ago", 6);
+        judge_as(5, "eve", "p1", Verdict::Fraud, "of another's payment", 8);
+        assert_eq!(verdict(), last);
         // One that is said again and again takes the place of others, never its own newest.
-        (0..ALERTS_MAX as u64).for_each(|more| judge(4 + more, "p1", Verdict::Legitimate, "analyst:2"));
+        (0..VERDICTS_MAX as u64).for_each(|more| judge(6 + more, "p1", Verdict::Legitimate, "analyst:2"));
         assert_eq!(verdict(), last);
         let verdicts = lock(&recent.verdicts);
-        assert_eq!((verdicts.by_event.len(), verdicts.order.len()), (1, ALERTS_MAX));
+        assert_eq!((verdicts.by_event.len(), verdicts.order.len()), (1, VERDICTS_MAX));
     }
 
     #[test]

@@ -51,14 +51,14 @@ impl<L: Log> Taps<L> {
 
     /// Reads on a thread of its own, which ends with the receiver, with `stop`, or at the end where nothing is
     /// followed. What goes wrong is the last thing received. None where as many are open as may be.
-    pub fn open(&self, wanted: Wanted) -> Option<mpsc::Receiver<Value>> {
+    pub fn open(&self, wanted: Wanted) -> Option<mpsc::Receiver<Result<Value, String>>> {
         let place = Arc::clone(&self.free).try_acquire_owned().ok()?;
         let (log, wire, stop) = (self.log.clone(), Arc::clone(&self.wire), self.stop.clone());
         let (records, received) = mpsc::channel(AHEAD_MAX);
         std::thread::spawn(move || {
             if let Err(error) = read(&log, &wire, &wanted, &stop, &records) {
                 // The receiver may have gone.
-                let _ = records.blocking_send(json!({ "error": error.to_string() }));
+                let _ = records.blocking_send(Err(error.to_string()));
             }
             drop(place);
         });
@@ -71,7 +71,7 @@ fn read<L: Log>(
     wire: &Wire,
     wanted: &Wanted,
     stop: &Stop,
-    records: &mpsc::Sender<Value>,
+    records: &mpsc::Sender<Result<Value, String>>,
 ) -> Result<(), LogError> {
     let mut reader = log.reader()?;
     let mut from = Vec::new();
@@ -85,7 +85,7 @@ fn read<L: Log>(
         let mut sent = Ok(());
         let polled = reader.poll(Duration::from_millis(100), &mut |record| {
             if wanted.key.as_deref().is_none_or(|key| record.key == Some(key)) && sent.is_ok() {
-                sent = records.blocking_send(if wanted.raw { raw(&record) } else { show(wire, &record) });
+                sent = records.blocking_send(Ok(if wanted.raw { raw(&record) } else { show(wire, &record) }));
             }
         });
         match polled {

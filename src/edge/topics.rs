@@ -132,6 +132,10 @@ impl PlannedTopic {
             // A broker's default by size would delete what age does not.
             settings.insert("retention.bytes".to_string(), "-1".to_string());
         }
+        if self.topic == Topic::Owners {
+            // Every instance says every 2 s what it has: a segment that is written to is never compacted.
+            settings.insert("segment.ms".to_string(), "3600000".to_string());
+        }
         settings
     }
 
@@ -174,6 +178,34 @@ impl PlannedTopic {
                 }
             }
             _ => Harm::Noted,
+        }
+    }
+
+    /// What to do about a difference with which the service does not start.
+    pub fn way_out(&self, difference: &Difference) -> String {
+        let (name, found, planned) = (&self.name, &difference.found, &difference.planned);
+        if difference.setting != "partitions" {
+            return format!(
+                "`kafka-configs --alter --entity-type topics --entity-name {name} --add-config {}={planned}`",
+                difference.setting
+            );
+        }
+        match self.topic {
+            Topic::Purchases | Topic::Engagements | Topic::Feedback | Topic::Journal => {
+                format!("set topics.partitions to {found}, or begin anew under another kafka.topic_prefix")
+            }
+            Topic::Facts => {
+                format!(
+                    "set topics.market_partitions to {found}, or begin anew under another kafka.topic_prefix"
+                )
+            }
+            Topic::Owners => {
+                format!(
+                    "stop all instances and delete {name}: it holds nothing that they do not say again; then `habitue topics create`"
+                )
+            }
+            Topic::Models | Topic::Control => "begin anew under another kafka.topic_prefix".to_owned(),
+            _ => format!("`kafka-topics --alter --topic {name} --partitions {planned}`"),
         }
     }
 

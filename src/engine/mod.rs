@@ -24,7 +24,7 @@ pub use watermark::Watermark;
 
 /// Raised when the same steps no longer give the same state: a journal written under another version
 /// cannot be followed.
-pub const FOLD_CODE_VERSION: u64 = 5;
+pub const FOLD_CODE_VERSION: u64 = 6;
 
 /// Settings that shape state. A change is a change of identity: a restore under another is refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -202,6 +202,8 @@ pub fn cursor_moves_with_its_flush(bench: &impl Bench) {
                 done(appender.flush_with_cursor(WAIT, name, position)).filter(|&flushed| flushed)
             });
             assert_eq!(at(name), Some(position));
+            let own = eventually(bench, &log, "a cursor's position", || done(appender.cursor(name)));
+            assert_eq!(own, Some(position));
         }
     }
     append(bench, &log, alerts(0), &["plain"]);

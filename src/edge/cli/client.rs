@@ -32,10 +32,6 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
     /// To be tried again.
     pub fn is_for_later(&self) -> bool {
         self.retry_after.is_some()
@@ -45,14 +41,24 @@ impl Answer {
     pub fn error(&self) -> String {
         match self.body["error"].as_str() {
             Some(error) => error.to_owned(),
-            None => format!("the service answers {}: {}", self.status, self.body),
+            None => match self.body.as_str().map(str::trim) {
+                Some("") | None => format!("the service answers {}", self.status),
+                Some(text) => format!("the service answers {}: {text}", self.status),
+            },
         }
     }
 
     /// # Errors
     /// The service's own words where it is no success.
     pub fn success(self) -> Result<Value, Failure> {
-        if self.is_success() { Ok(self.body) } else { Err(Failure::new(Exit::Failed, self.error())) }
+        match self.status {
+            200..300 => Ok(self.body),
+            401 => {
+                let message = format!("{}: give it by --token or HABITUE_HTTP_TOKEN", self.error());
+                Err(Failure::new(Exit::Broker, message))
+            }
+            _ => Err(Failure::new(Exit::Failed, self.error())),
+        }
     }
 }
 
@@ -89,7 +95,8 @@ impl Client {
         }
         let mut name = String::new();
         for line in BufReader::new(response.body_mut().as_reader()).lines() {
-            let line = line?;
+            let gone = |error| Failure::new(Exit::Broker, format!("the service went away: {error}"));
+            let line = line.map_err(gone)?;
             if let Some(found) = line.strip_prefix("event: ") {
                 found.clone_into(&mut name);
             } else if let Some(data) = line.strip_prefix("data: ") {

@@ -79,7 +79,7 @@ impl From<std::io::Error> for Failure {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Failure::new(Exit::Done, "");
         }
-        Failure::new(Exit::Failed, format!("output cannot be written: {error}"))
+        Failure::new(Exit::Failed, format!("input or output: {error}"))
     }
 }
 
@@ -91,5 +91,10 @@ pub fn of_log(error: LogError) -> Failure {
             Exit::Broker
         }
     };
-    Failure::new(exit, error.to_string())
+    // By now it was tried again.
+    let message = match error {
+        LogError::Retry(reason) => format!("the log does not answer: {reason}; see kafka.brokers"),
+        error => error.to_string(),
+    };
+    Failure::new(exit, message)
 }

@@ -186,15 +186,19 @@ impl Load<'_> {
                 if position == to {
                     return self.args.client.get(&self.path);
                 }
+                if position != self.position {
+                    let (at, own) = (position, self.position);
+                    let message = format!(
+                        "the service is at event {at} of this load, not at {own}: another load of this name is under \
+                         way; wait for it, and begin again to go on from there, or give this one a --name of its own"
+                    );
+                    return Err(Failure::new(Exit::Guard, message));
+                }
             }
             let answer = self.args.client.post(&path, &body);
             lost = answer.as_ref().map_or(true, |answer| answer.status == 409 || answer.is_for_later());
             answer
         })?;
-        if position != to && position != self.position {
-            let message = format!("the service is at event {position} of this load, not at {}", self.position);
-            return Err(Failure::new(Exit::Guard, message));
-        }
         self.position = to;
         let rejected = taken["rejected"].as_u64().unwrap_or(0);
         sent.accepted += batch.len() as u64 - rejected;

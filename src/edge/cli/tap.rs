@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use super::Failure;
 use super::client::{Client, encoded};
+use super::{Exit, Failure};
 
 /// Follow a topic, decoded: one JSON object a record and line.
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long)]
     no_follow: bool,
     /// End after so many records.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     #[command(flatten)]
     client: Client,
@@ -35,8 +35,13 @@ impl Args {
         let path = format!("/api/v1/records/{topic}?from={from}&follow={follow}{key}");
         let mut left = self.limit.unwrap_or(u64::MAX);
         self.client.stream(&path, &mut |name, record| {
-            if name == "end" || left == 0 {
-                return Ok(false);
+            match name {
+                "end" => return Ok(false),
+                "error" => {
+                    let why = record["error"].as_str().unwrap_or("it does not say why");
+                    return Err(Failure::new(Exit::Failed, format!("the service cannot read the topic: {why}")));
+                }
+                _ => {}
             }
             writeln!(out, "{record}")?;
             out.flush()?;

@@ -33,7 +33,7 @@ enum Command {
 /// Print each topic with its settings and the reason for them.
 ///
 /// With --connect also whether it exists and how it differs; a difference with which the service would not start
-/// is exit code 4.
+/// is exit code 4. A topic that is missing is none: `topics create` makes it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  habitue topics plan --config habitue.toml --connect")]
 struct PlanArgs {
@@ -152,7 +152,9 @@ fn refuse(plan: &[PlannedTopic], found: &Found) -> Result<(), Failure> {
         let differences = found.get(&planned.topic).into_iter().flatten();
         differences
             .filter(|difference| difference.harm == Harm::Refused)
-            .map(|difference| format!("error: topic {}: {}", planned.name, said(difference)))
+            .map(|difference| {
+                format!("error: topic {}: {}; {}", planned.name, said(difference), planned.way_out(difference))
+            })
     });
     let lines: Vec<String> = harmful.collect();
     if lines.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Guard, lines.join("\n"))) }

@@ -14,7 +14,7 @@ use crate::edge::shard::customer::verify::{Outcome, Verified};
 ///
 /// Every decision and every record of alerts, scores and dead-letters is made anew and must be the committed one,
 /// byte for byte; the state's hash after every entry must be the journalled one. Runs beside the service or while it
-/// is stopped, joins no group, writes nothing. What retention or compaction has taken away cannot be compared:
+/// is stopped (where the log is a folder, only then), joins no group, writes nothing. What retention or compaction has taken away cannot be compared:
 /// that is said, and is no failure. A difference is exit code 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  habitue verify --config habitue.toml\n  \

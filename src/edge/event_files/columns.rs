@@ -76,26 +76,33 @@ impl Header<'_> {
     }
 }
 
+/// What a file has of what a mapping names.
+pub struct Resolved {
+    pub layout: Layout,
+    /// The kinds of event that the mapping has and this file has not, as their tables are called, and why not.
+    pub absent: Vec<(&'static str, String)>,
+}
+
 /// The layout of a file with these columns.
 ///
 /// # Errors
 /// When it has no column of time, or a kind of event lacks a column and no other kind is there.
-pub fn resolve(mapping: &Mapping, names: &[String]) -> Result<Layout, String> {
+pub fn resolve(mapping: &Mapping, names: &[String]) -> Result<Resolved, String> {
     let header = Header(names);
-    let missing =
-        |Missing(name): Missing| format!("there is no column {name:?}; the file has {}", names.join(", "));
-    let mut missed = None;
-    let mut keep = |error: Missing| {
-        missed.get_or_insert(error);
-    };
+    let has = if names.iter().all(String::is_empty) { "none".to_owned() } else { names.join(", ") };
+    let missing = |Missing(name): Missing| format!("there is no column {name:?}; the file has {has}");
+    let mut absent = Vec::new();
+    let mut keep = |kind, error: Missing| absent.push((kind, missing(error)));
     let purchase = mapping.purchase.as_ref().map(|columns| header.purchase(columns));
-    let purchase = purchase.and_then(|layout| layout.map_err(&mut keep).ok());
+    let purchase = purchase.and_then(|layout| layout.map_err(|error| keep("purchase", error)).ok());
     let engagement = mapping.engagement.as_ref().map(|columns| header.engagement(columns));
-    let engagement = engagement.and_then(|layout| layout.map_err(&mut keep).ok());
+    let engagement = engagement.and_then(|layout| layout.map_err(|error| keep("engagement", error)).ok());
     let feedback = mapping.feedback.as_ref().map(|columns| header.feedback(columns));
-    let feedback = feedback.and_then(|layout| layout.map_err(&mut keep).ok());
-    if let Some(error) = missed.filter(|_| purchase.is_none() && engagement.is_none() && feedback.is_none()) {
-        return Err(missing(error));
+    let feedback = feedback.and_then(|layout| layout.map_err(|error| keep("feedback", error)).ok());
+    if let Some((_, why)) =
+        absent.first().filter(|_| purchase.is_none() && engagement.is_none() && feedback.is_none())
+    {
+        return Err(why.clone());
     }
     let label = match &mapping.label {
         Some(label) if purchase.is_some() => {
@@ -106,7 +113,7 @@ pub fn resolve(mapping: &Mapping, names: &[String]) -> Result<Layout, String> {
     };
     let constants = &mapping.constants;
     let kind = constants.kind.as_deref();
-    Ok(Layout {
+    let layout = Layout {
         time: TimeLayout {
             column: header.need(&mapping.time.column).map_err(missing)?,
             unit_us: unit_us(mapping.time.unit),
@@ -127,7 +134,8 @@ pub fn resolve(mapping: &Mapping, names: &[String]) -> Result<Layout, String> {
         engagement,
         feedback,
         label,
-    })
+    };
+    Ok(Resolved { layout, absent })
 }
 
 fn unit_us(unit: TimeUnit) -> i64 {

@@ -67,11 +67,11 @@ impl EventFiles {
         let sources: Vec<Box<dyn Source>> = match &mapping.sessions {
             Some(clock) => vec![Box::new(Sessions::open(files, clock, progress)?)],
             None => {
-                let open = |(number, file): (usize, &PathBuf)| {
-                    let opened = RowFile::open(file, number, mapping, form, progress)?;
-                    Ok(Box::new(opened) as Box<dyn Source>)
-                };
-                files.iter().enumerate().map(open).collect::<Result<_, ReadError>>()?
+                let open =
+                    |(number, file): (usize, &PathBuf)| RowFile::open(file, number, mapping, form, progress);
+                let opened = files.iter().enumerate().map(open).collect::<Result<Vec<_>, ReadError>>()?;
+                refuse_absent(files, &opened)?;
+                opened.into_iter().map(|file| Box::new(file) as Box<dyn Source>).collect()
             }
         };
         Ok(EventFiles {
@@ -134,4 +134,19 @@ impl EventFiles {
 
 fn milliseconds(duration: Duration) -> TimeMs {
     TimeMs::try_from(duration.as_millis()).unwrap_or(TimeMs::MAX)
+}
+
+/// A file may be without a kind of event that others have; a kind that none has is a slip in the mapping.
+fn refuse_absent(files: &[PathBuf], opened: &[RowFile]) -> Result<(), ReadError> {
+    let Some((first, others)) = opened.split_first() else { return Ok(()) };
+    let is_absent = |kind: &str, file: &RowFile| file.absent.iter().any(|(absent, _)| *absent == kind);
+    match first.absent.iter().find(|(kind, _)| others.iter().all(|file| is_absent(kind, file))) {
+        None => Ok(()),
+        Some((kind, why)) => {
+            let reason = format!(
+                "no file has the events of [{kind}]: {why}. Give all files at once, or take [{kind}] out of the mapping"
+            );
+            Err(ReadError::Columns { file: files[0].clone(), reason })
+        }
+    }
 }

@@ -7,7 +7,7 @@ use csv::StringRecord;
 use indicatif::ProgressBar;
 
 use super::ReadError;
-use super::columns::resolve;
+use super::columns::{Resolved, resolve};
 use crate::config::Mapping;
 use crate::edge::csv_file::{self, Form, Reader};
 use crate::event::TimeMs;
@@ -32,6 +32,8 @@ pub struct RowFile {
     file: PathBuf,
     reader: Reader,
     record: StringRecord,
+    /// See [`Resolved::absent`].
+    pub absent: Vec<(&'static str, String)>,
     row: u64,
     rows: Rows,
     ready: Vec<Mapped>,
@@ -59,13 +61,15 @@ impl RowFile {
     ) -> Result<RowFile, ReadError> {
         let (reader, names) = csv_file::open(file, form, progress)
             .map_err(|error| ReadError::Read { file: file.into(), reason: error.to_string() })?;
-        let layout =
-            resolve(mapping, &names).map_err(|reason| ReadError::Columns { file: file.into(), reason })?;
+        let resolved = resolve(mapping, &names);
+        let Resolved { layout, absent } =
+            resolved.map_err(|reason| ReadError::Columns { file: file.into(), reason })?;
         Ok(RowFile {
             file: file.into(),
             reader,
             record: StringRecord::new(),
             row: 0,
+            absent,
             rows: Rows::new(layout, number),
             ready: Vec::new(),
             queue: VecDeque::new(),

@@ -14,6 +14,9 @@ use crate::edge::metrics::stage_name;
 /// How long a partition may have lag and make no progress, or say nothing at all.
 pub const STALL: Duration = Duration::from_secs(30);
 
+/// For so long the log may be silent without a word about it: a broker that is started again takes a few seconds.
+const AWAY: Duration = Duration::from_secs(5);
+
 /// Share it in an `Arc`; every method takes a short lock.
 #[derive(Debug)]
 pub struct Health {
@@ -23,6 +26,8 @@ pub struct Health {
 #[derive(Debug)]
 struct State {
     phase: Phase,
+    /// Since when the log has not answered, and what it said last.
+    away: Option<(Instant, String)>,
     partitions: BTreeMap<(Group, u32), Partition>,
 }
 
@@ -48,7 +53,9 @@ struct Partition {
 impl Health {
     /// Alive, and not ready: starting.
     pub fn new() -> Health {
-        Health { state: Mutex::new(State { phase: Phase::Starting, partitions: BTreeMap::new() }) }
+        Health {
+            state: Mutex::new(State { phase: Phase::Starting, away: None, partitions: BTreeMap::new() }),
+        }
     }
 
     /// Every start-up guard has passed and the group is joined.
@@ -64,6 +71,25 @@ impl Health {
     /// The service cannot go on: neither live nor ready. `reason` is one line.
     pub fn failed(&self, reason: &str) {
         self.state().phase = Phase::Failed(one_line(reason));
+    }
+
+    /// The log was asked something small, and has answered or not.
+    pub fn log_answers(&self, answer: Result<(), String>) {
+        let mut state = self.state();
+        state.away = answer.err().map(|reason| {
+            let since = state.away.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+            (since, one_line(&reason))
+        });
+    }
+
+    /// Why nothing here can be asked now, in words: the process ends, or its log is away.
+    pub fn why_closed(&self) -> Option<String> {
+        let state = self.state();
+        match &state.phase {
+            Phase::Draining => Some("draining".to_owned()),
+            Phase::Failed(reason) => Some(format!("failed: {reason}")),
+            Phase::Starting | Phase::Running => state.away_too_long(Instant::now()),
+        }
     }
 
     /// Every partition that is here, with the part of it that is restored, its lag in records, and a position that
@@ -155,6 +181,9 @@ impl Health {
             Phase::Failed(reason) => return Err(format!("failed: {reason}")),
             Phase::Running => {}
         }
+        if let Some(away) = state.away_too_long(Instant::now()) {
+            return Err(away);
+        }
         let ratios: Vec<f64> = state.partitions.values().filter_map(|p| p.restored).collect();
         if ratios.is_empty() {
             return Ok(());
@@ -170,6 +199,14 @@ impl Health {
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere must not take the probes down with it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn away_too_long(&self, now: Instant) -> Option<String> {
+        let (since, reason) = self.away.as_ref()?;
+        let away = now.saturating_duration_since(*since);
+        (away > AWAY).then(|| format!("the log has not answered for {} s: {reason}", away.as_secs()))
     }
 }
 
@@ -231,6 +268,28 @@ mod tests {
         assert!(health.check_live_at(start + STALL + Duration::from_millis(1)).is_err());
         health.draining();
         assert!(health.check_live_at(start + 2 * STALL).is_ok());
+    }
+
+    #[test]
+    fn a_log_that_is_away_is_said_after_a_while() {
+        let (health, start) = running();
+        health.log_answers(Err("refused\nconnection".to_owned()));
+        health.log_answers(Err("refused".to_owned()));
+        assert_eq!(health.check_ready(), Ok(()));
+        let state = health.state();
+        assert_eq!(state.away_too_long(start), None);
+        let words = state.away_too_long(start + 2 * AWAY);
+        assert!(
+            words.as_ref().is_some_and(|words| words.starts_with("the log has not answered for ")),
+            "{words:?}"
+        );
+        assert!(words.is_some_and(|words| words.ends_with(" s: refused")));
+        drop(state);
+        health.log_answers(Ok(()));
+        assert_eq!(health.state().away_too_long(start + 2 * AWAY), None);
+        assert_eq!(health.why_closed(), None);
+        health.draining();
+        assert_eq!(health.why_closed().as_deref(), Some("draining"));
     }
 
     #[test]

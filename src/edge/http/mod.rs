@@ -21,6 +21,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -31,6 +32,8 @@ use crate::edge::version::Version;
 
 /// How long connections may take to end once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(2);
+/// Of the words of a refusal.
+const ERROR_BYTES_MAX: usize = 64 << 10;
 
 /// What the server shows.
 #[derive(Clone)]
@@ -119,9 +122,34 @@ pub fn router(shown: Shown) -> Router {
         .route("/metrics", get(metrics))
         .route("/version", get(version))
         .merge(api::router(Arc::clone(&shown.api)))
-        .route_layer(middleware::from_fn_with_state(shown.clone(), require_token));
+        .route_layer(middleware::from_fn_with_state(shown.clone(), require_token))
+        .layer(middleware::map_response(in_json));
     let open = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).merge(page::router());
-    open.merge(guarded).with_state(shown)
+    open.merge(guarded).fallback(nothing_here).with_state(shown)
+}
+
+async fn nothing_here() -> Response {
+    let error = "there is nothing at this path; /api/v1/openapi.json lists what there is";
+    (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
+}
+
+/// What is no success and no JSON yet, such as a parameter that cannot be read, says the same as JSON.
+async fn in_json(response: Response) -> Response {
+    let is_json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
+    let status = response.status();
+    if status.as_u16() < 400 || response.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    let words = axum::body::to_bytes(body, ERROR_BYTES_MAX).await.unwrap_or_default();
+    let words = String::from_utf8_lossy(&words);
+    let words = match words.trim() {
+        "" => status.canonical_reason().unwrap_or("refused"),
+        words => words,
+    };
+    head.headers.remove(header::CONTENT_LENGTH);
+    head.headers.remove(header::CONTENT_TYPE);
+    (head, Json(json!({ "error": words }))).into_response()
 }
 
 async fn metrics(State(shown): State<Shown>) -> Response {
@@ -157,7 +185,9 @@ async fn require_token(State(shown): State<Shown>, request: Request, next: Next)
     if same(given.as_bytes(), token.as_bytes()) {
         return next.run(request).await;
     }
-    let mut refusal = (StatusCode::UNAUTHORIZED, "a bearer token is needed\n").into_response();
+    let words =
+        if given.is_empty() { "a bearer token is needed" } else { "this bearer token is not the service's" };
+    let mut refusal = (StatusCode::UNAUTHORIZED, words).into_response();
     refusal.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     refusal
 }

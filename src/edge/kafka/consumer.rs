@@ -68,7 +68,7 @@ impl ClientContext for GroupContext {
     fn error(&self, error: KafkaError, reason: &str) {
         let at_end = error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF);
         if !at_end {
-            tracing::warn!(target: "librdkafka", %error, "{reason}");
+            super::complaint::complain(&error, reason);
         }
         let mut last = lock(&self.reason);
         last.clear();

@@ -2,7 +2,8 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::edge::log::LogError;
+use super::complaint;
+use crate::edge::log::{LogError, REPLACED};
 
 /// A client could not be made: its configuration is wrong.
 pub(crate) fn creation(error: KafkaError) -> LogError {
@@ -13,7 +14,11 @@ pub(crate) fn creation(error: KafkaError) -> LogError {
 pub(crate) fn question(what: &str, error: KafkaError) -> LogError {
     let text = format!("{what}: {error}");
     match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::FencedInstanceId) => LogError::Fatal(REPLACED.to_owned()),
         Some(code) if refused(code) => LogError::Fatal(text),
+        Some(code) if away(code) => {
+            LogError::Retry(complaint::last().map_or(text.clone(), |why| format!("{text}: {why}")))
+        }
         _ => LogError::Retry(text),
     }
 }
@@ -68,6 +73,15 @@ fn fatal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(code, Code::Fatal | Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced)
         || refused(code)
+}
+
+/// Nobody answered; what librdkafka complained of says why.
+fn away(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::Resolve
+    )
 }
 
 /// No permission, or no way to prove who we are: trying again is of no use.

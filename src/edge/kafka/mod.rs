@@ -2,6 +2,7 @@
 //! why its settings are what they are stands in [`config`].
 
 mod admin;
+mod complaint;
 pub mod config;
 mod consumer;
 mod cursor;
@@ -130,6 +131,6 @@ impl ClientContext for PlainContext {
     fn stats_raw(&self, _json: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "librdkafka", %error, "{reason}");
+        complaint::complain(&error, reason);
     }
 }

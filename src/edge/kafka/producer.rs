@@ -35,7 +35,7 @@ pub struct KafkaProducer {
 pub struct KafkaAppender {
     client: BaseProducer<DeliveryContext>,
     shared: Arc<Shared>,
-    /// The last one that was moved.
+    /// The last one that was asked for.
     cursor: Option<Cursor>,
 }
 
@@ -79,7 +79,7 @@ impl ClientContext for DeliveryContext {
     fn stats_raw(&self, _json: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "librdkafka", %error, "{reason}");
+        super::complaint::complain(&error, reason);
     }
 }
 
@@ -247,6 +247,16 @@ impl KafkaAppender {
     }
 }
 
+impl KafkaAppender {
+    fn cursor_of(&mut self, name: &str) -> Result<&Cursor, LogError> {
+        let cursor = match self.cursor.take().filter(|cursor| cursor.name() == name) {
+            Some(cursor) => cursor,
+            None => Cursor::open(&self.shared, name)?,
+        };
+        Ok(self.cursor.insert(cursor))
+    }
+}
+
 impl Appender for KafkaAppender {
     fn append(&mut self, record: &Outgoing) -> Result<(), LogError> {
         send(&self.client, &self.shared, record)?;
@@ -267,13 +277,12 @@ impl Appender for KafkaAppender {
     fn flush_with_cursor(&mut self, wait: Duration, name: &str, position: u64) -> Result<bool, LogError> {
         let flushed = self.flush(wait)?;
         if flushed {
-            let cursor = match self.cursor.take().filter(|cursor| cursor.name() == name) {
-                Some(cursor) => cursor,
-                None => Cursor::open(&self.shared, name)?,
-            };
-            cursor.write(position)?;
-            self.cursor = Some(cursor);
+            self.cursor_of(name)?.write(position)?;
         }
         Ok(flushed)
+    }
+
+    fn cursor(&mut self, name: &str) -> Result<Option<u64>, LogError> {
+        self.cursor_of(name)?.read()
     }
 }

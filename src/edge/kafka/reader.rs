@@ -38,7 +38,7 @@ impl ClientContext for ReaderContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(target: "librdkafka", %error, "{reason}");
+            super::complaint::complain(&error, reason);
         }
         reason.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }

@@ -103,6 +103,10 @@ pub enum Rebalance {
     Lost(Vec<u32>),
 }
 
+/// What a `Fatal` says where another process has joined the group under this one's name.
+pub const REPLACED: &str = "another process has begun under this service.instance, and has taken over: each process needs a \
+     name of its own, and one that is started again the name that it had";
+
 /// Why an operation of the log failed, by what the caller must do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
@@ -255,4 +259,6 @@ pub trait Appender: Send {
     /// As a flush, and stores how far something outside has come: never without the records before it. Where it
     /// is false, neither is known to be stored.
     fn flush_with_cursor(&mut self, wait: Duration, name: &str, position: u64) -> Result<bool, LogError>;
+    /// As [`Log::cursor`], by the client that moves it.
+    fn cursor(&mut self, name: &str) -> Result<Option<u64>, LogError>;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Run, Service, ServiceError, Started, thread};
-use crate::edge::http::api::{Api, Forward, Intake};
+use crate::edge::http::api::{Api, Forward, Intake, Limits};
 use crate::edge::ingest::Ingest;
 use crate::edge::log::Log;
 use crate::edge::owners::Owners;
@@ -27,23 +27,30 @@ impl Service {
                 tracing::warn!(%error, "alerts and signals will not be shown over HTTP");
             }
         })?);
-        let owners = Arc::new(Owners::new(config.service.instance.clone(), advertised(run)));
+        let owners = Arc::new(Owners::new(
+            config.service.instance.clone(),
+            advertised(run),
+            config.has_embedded_log(),
+        ));
         let (stop, log, kept) = (self.servants_stop.clone(), environment.log.clone(), Arc::clone(&owners));
-        let health = Arc::clone(&observed.health);
+        let (health, inbox) = (Arc::clone(&observed.health), Arc::clone(&observed.inbox));
         self.servants.push(thread("owners", move || {
-            if let Err(error) = kept.follow(&log, &health, &stop) {
+            if let Err(error) = kept.follow(&log, &health, &inbox, &stop) {
                 tracing::warn!(%error, "questions about customers of other instances will not be passed on");
             }
         })?);
         // Its thread ends with the server, which holds the other end.
         let (ingest, _thread) = Ingest::start(&environment.log)?;
-        let record_bytes_max = usize::try_from(config.engine.record_bytes_max).unwrap_or(usize::MAX);
+        let limits = Limits {
+            record_bytes_max: usize::try_from(config.engine.record_bytes_max).unwrap_or(usize::MAX),
+            time_min_ms: config.engine.event_time_min_ms,
+        };
         let shared = observed.shared.get_or_init(|| Arc::clone(&environment.shared));
         let api = Api {
             instance: config.service.instance.clone(),
             log: if config.has_embedded_log() { "embedded" } else { "kafka" },
             ingest,
-            events: Intake::new(Arc::clone(wire), partitions, record_bytes_max, Arc::clone(&run.clock)),
+            events: Intake::new(Arc::clone(wire), partitions, limits, Arc::clone(&run.clock)),
             cursor: Arc::new({
                 let log = environment.log.clone();
                 move |name: &str| log.cursor(name)
@@ -76,5 +83,10 @@ impl Service {
 /// Where other instances reach this one; None where it is served on every address and nobody said which.
 fn advertised(run: &Run<'_>) -> Option<String> {
     let given = run.config.service.advertised_http.clone();
+    if given.is_none() && run.address.ip().is_unspecified() && !run.config.has_embedded_log() {
+        tracing::warn!(
+            "without service.advertised_http other instances cannot ask this one for its customers"
+        );
+    }
     given.or_else(|| (!run.address.ip().is_unspecified()).then(|| format!("http://{}", run.address)))
 }

@@ -1,5 +1,6 @@
 //! Whether a service could start here, asked piece by piece; nothing is changed.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::home::kafka_log;
@@ -38,9 +39,13 @@ pub fn check(config: &Config) -> Vec<Checked> {
         }
     };
     let as_planned = |()| "are there, as planned".to_owned();
-    say("topics", guards::topics(&log, config).map(as_planned));
-    let keys = guards::keys(&log, config.topics.partitions);
-    say("keys", keys.map(|()| "are spread as murmur2 gives".to_owned()));
+    let topics = guards::topics(&log, config);
+    let are_there = topics.is_ok();
+    say("topics", topics.map(as_planned));
+    if are_there {
+        let keys = guards::keys(&log, config.topics.partitions);
+        say("keys", keys.map(|()| "are spread as murmur2 gives".to_owned()));
+    }
     say("transactions", transactions(&log, config));
     checks
 }
@@ -63,23 +68,29 @@ fn transactions(log: &KafkaLog, config: &Config) -> Result<String, ServiceError>
 
 /// The folder takes a file.
 fn snapshots(config: &Config) -> Result<String, ServiceError> {
-    let folder = &config.snapshots.folder;
-    let refuse = |error: std::io::Error| {
-        ServiceError::Configuration(format!("snapshots.folder: {}: {error}", folder.display()))
+    takes_a_file("snapshots.folder", &config.snapshots.folder)
+}
+
+/// The folder takes a file, or the nearest one above it, in which it will be made.
+fn takes_a_file(option: &str, folder: &Path) -> Result<String, ServiceError> {
+    let refuse = |folder: &Path, error: std::io::Error| {
+        ServiceError::Configuration(format!("{option}: {}: {error}", folder.display()))
     };
-    if !folder.exists() {
-        return Ok(format!("{} will be made", folder.display()));
-    }
-    let probe = folder.join(format!(".validate-{}", std::process::id()));
-    std::fs::write(&probe, b"x").and_then(|()| std::fs::remove_file(&probe)).map_err(refuse)?;
-    Ok(format!("{} can be written", folder.display()))
+    let whole = std::path::absolute(folder).map_err(|error| refuse(folder, error))?;
+    let there = whole.ancestors().find(|above| above.exists()).unwrap_or(&whole);
+    let probe = there.join(format!(".validate-{}", std::process::id()));
+    let written = std::fs::write(&probe, b"x").and_then(|()| std::fs::remove_file(&probe));
+    written.map_err(|error| refuse(there, error))?;
+    let what = if there == whole { "can be written" } else { "will be made" };
+    Ok(format!("{} {what}", folder.display()))
 }
 
 fn embedded(config: &Config) -> Result<String, ServiceError> {
-    let folder = config.log.folder.display();
-    if !config.log.folder.exists() {
-        return Ok(format!("{folder} will be made"));
+    let folder = &config.log.folder;
+    if !folder.exists() {
+        return takes_a_file("log.folder", folder);
     }
     let log = EmbeddedLog::open(embedded_config(config));
-    log.map(|_| format!("{folder} can be opened")).map_err(|error| ServiceError::Guard(error.to_string()))
+    let opened = log.map(|_| format!("{} can be opened", folder.display()));
+    opened.map_err(|error| ServiceError::Guard(error.to_string()))
 }

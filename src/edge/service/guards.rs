@@ -38,8 +38,11 @@ fn faults(plan: &[PlannedTopic], facts: &[TopicFacts], dead_letter_raw_bytes: u6
         let refused = planned.compare(partitions, configs).into_iter().filter(|d| d.harm == Harm::Refused);
         faults.extend(refused.map(|difference| {
             format!(
-                "error: topic {name}: {} is {}, the configuration plans {}; set the configuration to what exists, or delete the topic and make it anew with `habitue topics create`",
-                difference.setting, difference.found, difference.planned
+                "error: topic {name}: {} is {}, the configuration plans {}; {}",
+                difference.setting,
+                difference.found,
+                difference.planned,
+                planned.way_out(&difference)
             )
         }));
         let found_bytes = facts.get(&planned.topic).and_then(|facts| facts.record_bytes_max);

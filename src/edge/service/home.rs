@@ -19,6 +19,18 @@ pub(super) fn embedded_log(config: &Config) -> Result<EmbeddedLog, ServiceError>
     EmbeddedLog::open(embedded_config(config)).map_err(|error| ServiceError::Guard(error.to_string()))
 }
 
+/// As [`embedded_log`], of one that was written before: it is not made.
+pub(super) fn existing_log(config: &Config) -> Result<EmbeddedLog, ServiceError> {
+    let folder = &config.log.folder;
+    if folder.exists() {
+        return embedded_log(config);
+    }
+    let folder = folder.display();
+    Err(ServiceError::Guard(format!(
+        "log.folder: {folder} is not there: name the service's file with --config"
+    )))
+}
+
 /// A log that the service can run on.
 pub(super) trait Home: Log {
     /// Refuses topics that are missing, or differ so that records could be lost or mixed.

@@ -1,11 +1,13 @@
-//! How far each owned place is behind its end, asked once a second beside the shards.
+//! How far each owned place is behind its end, asked once a second beside the shards, and with it whether the log answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::edge::http::Health;
 use crate::edge::log::{Log, LogError, Place, Reader};
 use crate::edge::shard::threads::Stop;
+use crate::signal::Topic;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -44,11 +46,18 @@ impl Lags {
         self.lock().remove(&place);
     }
 
-    /// Asks for the ends of all places until `stop`. What the log does not answer is asked again.
-    pub fn follow<L: Log>(&self, log: &L, stop: &Stop) -> Result<(), LogError> {
+    /// Asks for the ends of all places until `stop`. What the log does not answer is asked again; `health` hears of it.
+    pub fn follow<L: Log>(&self, log: &L, health: &Health, stop: &Stop) -> Result<(), LogError> {
         let mut reader = log.reader()?;
         while !stop.is_set() {
-            if let Err(error) = self.look(&mut reader) {
+            // Something is asked where nothing is owned too.
+            let answered = reader.ends(Place::new(Topic::Control, 0)).map(drop);
+            let looked = answered.clone().and_then(|()| self.look(&mut reader));
+            health.log_answers(answered.map_err(|error| match error {
+                LogError::Retry(reason) => reason,
+                error => error.to_string(),
+            }));
+            if let Err(error) = looked {
                 tracing::debug!(%error, "lag is not known yet");
             }
             let mut left = INTERVAL;
@@ -111,7 +120,6 @@ mod tests {
     use super::*;
     use crate::edge::log::sim::{SimConfig, SimLog};
     use crate::edge::log::{Outgoing, Producer};
-    use crate::signal::Topic;
 
     #[test]
     fn lag_counts_offsets_but_not_the_marks_of_transactions() {

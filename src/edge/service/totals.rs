@@ -18,7 +18,7 @@ pub const COLUMNS: [&str; 8] =
 /// A customer of whom only verdicts are known is left out. Partitions without a snapshot are told of on standard error.
 ///
 /// # Errors
-/// `Guard` where the newest snapshot of a partition is damaged or of other settings; `Failed` where `out`
+/// `Guard` where there is no folder of snapshots, or the newest snapshot of a partition is damaged or of other settings; `Failed` where `out`
 /// takes no more.
 pub fn write(config: &Config, out: &mut dyn Write) -> Result<(), ServiceError> {
     let broken = |error: csv::Error| ServiceError::Failed(format!("output cannot be written: {error}"));
@@ -44,6 +44,11 @@ fn read(config: &Config) -> Result<Vec<(Arc<str>, Profile)>, ServiceError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
     let runtime =
         runtime.map_err(|error| ServiceError::Failed(format!("the runtime cannot start: {error}")))?;
+    if !config.snapshots.folder.exists() {
+        let folder = config.snapshots.folder.display();
+        let way_out = "name the service's file with --config";
+        return Err(ServiceError::Guard(format!("snapshots.folder: {folder} is not there: {way_out}")));
+    }
     let store = snapshots(config, runtime.handle().clone())?;
     let engine = Arc::new(settings::engine(config));
     let mut totals = Vec::new();

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::home::{Home, embedded_log, kafka_log};
+use super::home::{Home, existing_log, kafka_log};
 use super::{ServiceError, control, patiently, settings, snapshots};
 use crate::config::Config;
 use crate::edge::clock::WallClock;
@@ -34,7 +34,7 @@ pub fn verify(
     progress: &mut dyn FnMut(u32, f64),
 ) -> Result<Vec<Verified>, ServiceError> {
     if config.has_embedded_log() {
-        return verify_on(embedded_log(config)?, config, partitions, progress);
+        return verify_on(existing_log(config)?, config, partitions, progress);
     }
     verify_on(kafka_log(config)?, config, partitions, progress)
 }

@@ -198,6 +198,9 @@ impl ShardWatcher {
         tracing::info!(stage = stage_name(group), partition, "partition given up");
         self.observed.health.remove(group, partition);
         self.observed.metrics.remove_partition(group, partition);
+        if group == Group::Customer {
+            self.observed.inbox.forget(partition);
+        }
         for place in self.places.remove(&partition).unwrap_or_default() {
             self.observed.lags.remove(place);
         }
@@ -222,7 +225,10 @@ impl<S: Shows> Watcher<S> for ShardWatcher {
         for (partition, state) in live {
             self.live.insert(partition);
             if !before.contains(&partition) {
-                tracing::info!(stage, partition, positions = ?state.positions(partition), "partition live");
+                let positions = state.positions(partition);
+                let shown: Vec<String> =
+                    positions.iter().map(|(place, at)| format!("{} {at}", place.topic.name())).collect();
+                tracing::info!(stage, partition, positions = shown.join(", "), "partition live");
             }
             self.live(partition, state, gauge || !before.contains(&partition));
         }

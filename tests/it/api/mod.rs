@@ -3,6 +3,9 @@
 mod document;
 mod service;
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 
 use document::Document;
@@ -77,6 +80,19 @@ fn conversation(service: &Service) -> Vec<Answered> {
     let verdict = json!({ "customer": "ada", "event_id": "p1", "verdict": "legitimate" });
     assert_eq!(post(&mut answers, "/api/v1/feedback", &verdict).0, 200);
     assert_eq!(post(&mut answers, "/api/v1/feedback", &json!({ "customer": "ada" })).0, 400);
+    // Seconds where milliseconds are meant.
+    let long_ago = json!({ "type": "engagement", "time_ms": 1_764_000_000, "event_id": "y", "customer": "ada", "kind": "view" });
+    let (status, taken) = post(&mut answers, "/api/v1/events", &long_ago);
+    let reason = taken["results"][0]["reason"].as_str().unwrap_or_default();
+    assert!(status == 400 && reason.starts_with("implausible_time"), "{taken}");
+    // Who is known by a verdict alone has no times.
+    post(
+        &mut answers,
+        "/api/v1/feedback",
+        &json!({ "customer": "ghost", "event_id": "z", "verdict": "fraud" }),
+    );
+    let ghost = service.until("/api/v1/customers/ghost", |ghost| ghost["profile"]["frauds"] == 1);
+    assert!(ghost["profile"]["first_ms"].is_null() && ghost["profile"]["last_ms"].is_null(), "{ghost}");
 
     let ada = service.until("/api/v1/customers/ada", |ada| {
         ada["profile"]["purchases"] == 2 && ada["profile"]["verdicts"] == 1 && ada["scores"][1].is_object()
@@ -93,6 +109,17 @@ fn conversation(service: &Service) -> Vec<Answered> {
     get(&mut answers, "/api/v1/customers/ada/recommendations");
     get(&mut answers, "/api/v1/alerts?limit=5&risk_min=10");
     assert_eq!(get(&mut answers, "/api/v1/alerts?before=x").0, 400);
+    for (path, status) in [
+        ("/api/v1/alerts?limit=abc", 400),
+        ("/api/v1/customers/%ff", 400),
+        ("/api/v1/items/tea/similar?limit=x", 400),
+    ] {
+        let (found, answer) = get(&mut answers, path);
+        assert!(found == status && answer["error"].is_string(), "{path}: {found} {answer}");
+    }
+    let (status, nothing) = service.get("/api/v1/nothing");
+    assert!(status == 404 && nothing["error"].is_string(), "{nothing}");
+    assert_eq!(service.post("/api/v1/status", "").0, 405);
     get(&mut answers, "/api/v1/status");
     get(&mut answers, "/api/v1/openapi.json");
     loads(&mut answers, &post, &get);
@@ -109,6 +136,39 @@ fn conversation(service: &Service) -> Vec<Answered> {
     assert_eq!(get(&mut answers, "/api/v1/stream?topics=nothing").0, 400);
     limits(service, &mut answers, &post, &get);
     answers
+}
+
+/// What comes through a pipe is sent while the pipe is open, and a bad line takes no other with it.
+#[test]
+fn a_pipe_is_sent_as_it_comes_and_a_bad_line_is_named() {
+    let service = Service::start();
+    let mut send = Command::new(env!("CARGO_BIN_EXE_habitue"))
+        .args(["send", "--url", service.origin()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = send.stdin.take().unwrap();
+    let view = |id: &str| json!({ "type": "engagement", "event_id": id, "customer": "slow", "kind": "view", "item": "tea" });
+    let views = |expected: u64| {
+        service.until("/api/v1/customers/slow", |slow| slow["profile"]["engagements"] == expected);
+    };
+    writeln!(pipe, "\u{feff}{}", view("r1")).unwrap();
+    views(1);
+    writeln!(pipe, "{}\ngarbage\n\n{}\r", view("r2"), view("r3")).unwrap();
+    pipe.write_all(b"\xff\n").unwrap();
+    writeln!(pipe, "{}", json!({ "type": "engagement", "event_id": "r4", "customer": "slow" })).unwrap();
+    views(3);
+    drop(pipe);
+    let ended = send.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8(ended.stdout).unwrap(), String::from_utf8(ended.stderr).unwrap());
+    assert_eq!((ended.status.code(), out.as_str()), (Some(1), "3 taken, 3 refused\n"), "{err}");
+    for line in
+        ["refused: line 3: malformed", "refused: line 6: malformed", "refused: line 7: missing_field: kind"]
+    {
+        assert!(err.contains(line), "{line}: {err}");
+    }
 }
 
 /// Too many events at once, and too many who read a topic.

@@ -42,6 +42,10 @@ impl Service {
         service
     }
 
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     pub fn get(&self, path: &str) -> (u16, Value) {
         answer(agent().get(format!("{}{path}", self.origin)).call())
     }

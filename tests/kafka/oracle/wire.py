@@ -127,10 +127,10 @@ def read_over_http(address, topic):
             name, _, text = line.decode().rstrip("\n").partition(": ")
             if name == "event":
                 event = text
+            elif name == "data" and event == "error":
+                raise OSError(f"{topic}: {json.loads(text)['error']}")
             elif name == "data" and event == "record":
                 record = json.loads(text)
-                if "error" in record:
-                    raise OSError(f"{topic}: {record['error']}")
                 yield (record["partition"], record["offset"], record["written_ms"], bytes_of(record["raw_key"]), bytes_of(record["raw"]))
     if event != "end":
         raise OSError(f"{topic}: the answer broke off")

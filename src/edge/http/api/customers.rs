@@ -106,13 +106,16 @@ enum Asked {
 }
 
 async fn ask(api: &Api, id: &str, parts: &Parts) -> Result<Asked, Refusal> {
+    let unavailable = |words: String| Refusal::later(StatusCode::SERVICE_UNAVAILABLE, words);
+    if let Some(why) = api.health.why_closed() {
+        return Err(unavailable(why));
+    }
     let partition = partition_of(id, api.partitions);
     let here = api
         .health
         .partitions()
         .into_iter()
         .find(|(group, number, ..)| *group == Group::Customer && *number == partition);
-    let unavailable = |words: String| Refusal::later(StatusCode::SERVICE_UNAVAILABLE, words);
     match here {
         None => return api.forward.ask(&api.owners, partition, parts).await.map(Asked::Elsewhere),
         Some((_, _, restored, ..)) if restored < 1.0 => {
@@ -128,6 +131,7 @@ async fn ask(api: &Api, id: &str, parts: &Parts) -> Result<Asked, Refusal> {
     match tokio::time::timeout(PATIENCE, answered).await {
         Ok(Ok(Some(record))) => Ok(Asked::Here(Box::new(record))),
         Ok(Ok(None)) => Err(Refusal::new(StatusCode::NOT_FOUND, format!("no customer {id}"))),
-        Ok(Err(_)) | Err(_) => Err(unavailable(format!("partition {partition} does not answer"))),
+        Ok(Err(_)) => Err(unavailable(format!("partition {partition} was given up just now"))),
+        Err(_) => Err(unavailable(format!("partition {partition} does not answer"))),
     }
 }

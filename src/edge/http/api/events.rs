@@ -27,11 +27,18 @@ const AHEAD_MAX_MS: TimeMs = 3_600_000;
 /// Events of one request at most.
 const EVENTS_MAX: usize = 5_000;
 
+/// What the engine would refuse.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub record_bytes_max: usize,
+    pub time_min_ms: TimeMs,
+}
+
 /// From JSON to records of the input topics.
 pub struct Intake {
     wire: Arc<Wire>,
     partitions: u32,
-    record_bytes_max: usize,
+    limits: Limits,
     /// By [`Input::index`].
     decoders: Mutex<Vec<Decoder>>,
     clock: Arc<dyn Clock>,
@@ -70,9 +77,9 @@ struct Head<'a> {
 
 impl Intake {
     /// `clock` says what "now" is to an event without a time, and what lies in the future.
-    pub fn new(wire: Arc<Wire>, partitions: u32, record_bytes_max: usize, clock: Arc<dyn Clock>) -> Intake {
+    pub fn new(wire: Arc<Wire>, partitions: u32, limits: Limits, clock: Arc<dyn Clock>) -> Intake {
         let decoders = Input::ALL.map(|input| wire.json_decoder(input)).into();
-        Intake { wire, partitions, record_bytes_max, decoders: Mutex::new(decoders), clock }
+        Intake { wire, partitions, limits, decoders: Mutex::new(decoders), clock }
     }
 
     /// What "now" is to events.
@@ -108,13 +115,18 @@ impl Intake {
     }
 
     fn record(&self, event: &Event<'_>, text: &[u8]) -> Result<Outgoing, String> {
+        let Limits { record_bytes_max, time_min_ms } = self.limits;
         let now_ms = self.now_ms();
         if event.time_ms() > now_ms + AHEAD_MAX_MS {
             return Err(format!("implausible_time: more than an hour after {now_ms}, which is now"));
         }
+        if event.time_ms() < time_min_ms {
+            let words = "is before engine.event_time_min; times are in milliseconds since 1970";
+            return Err(format!("implausible_time: {} {words}", event.time_ms()));
+        }
         let value = self.wire.event(event, text);
-        if value.len() > self.record_bytes_max {
-            return Err(format!("too_large: {} bytes, {} are allowed", value.len(), self.record_bytes_max));
+        if value.len() > record_bytes_max {
+            return Err(format!("too_large: {} bytes, {record_bytes_max} are allowed", value.len()));
         }
         let place = Place::new(Topic::from(event.input()), partition_of(event.key(), self.partitions));
         Ok(Outgoing {

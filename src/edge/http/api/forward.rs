@@ -47,12 +47,20 @@ impl Forward {
     ) -> Result<Response, Refusal> {
         let own = owners.instance();
         let unavailable = |words: String| Refusal::later(StatusCode::SERVICE_UNAVAILABLE, words);
-        if parts.headers.contains_key(FROM) {
+        if let Some(from) = parts.headers.get(FROM) {
+            if from.as_bytes() == own.as_bytes() {
+                let owner = owners.owner(Group::Customer, partition).map(|owner| owner.instance);
+                let owner = owner.unwrap_or_else(|| "another instance".to_owned());
+                let words = "its service.advertised_http leads to this one, as does every question about it";
+                return Err(unavailable(format!("partition {partition} is with {owner}: {words}")));
+            }
             return Err(unavailable(format!("partition {partition} is not with {own} any more")));
         }
         let owner = owners.owner(Group::Customer, partition).filter(|owner| owner.instance != own);
         let Some(Claim { instance, address, .. }) = owner else {
-            return Err(unavailable(format!("partition {partition} is on its way to another instance")));
+            return Err(unavailable(format!(
+                "no instance says that it has partition {partition}: it is on its way to one"
+            )));
         };
         let address = address.ok_or_else(|| {
             let words = "which does not say where: set service.advertised_http there";
@@ -114,9 +122,9 @@ mod tests {
 
     /// What instance a knows of: b at `address`, which has partitions 0 and 1, c without an address with 2.
     fn owners(address: &str) -> Owners {
-        let owners = Owners::new("a".into(), None);
+        let owners = Owners::new("a".into(), None, false);
         let says = |offset, instance: &str, address: Option<&str>, customer: &[u32]| {
-            let claim = json!({ "instance": instance, "address": address, "customer": customer, "market": [], "time_ms": 0 });
+            let claim = json!({ "instance": instance, "address": address, "customer": customer, "market": [], "lag": 0, "watermark_ms": null, "time_ms": 0 });
             let value = claim.to_string().into_bytes();
             let place = Place::new(Topic::Owners, 0);
             let key = Some(instance.as_bytes());
@@ -181,12 +189,14 @@ mod tests {
         let (gone, strict) = (owners(&format!("http://{nowhere}")), owners(&format!("http://{address}")));
         let once: &[(&str, &str)] = &[("x-habitue-forwarded-by", "b")];
         let none: &[(&str, &str)] = &[];
+        let back: &[(&str, &str)] = &[("x-habitue-forwarded-by", "a")];
         let cases = [
+            (&gone, 0, back, 503, "partition 0 is with b: its service.advertised_http leads to this one"),
             (&gone, 0, once, 503, "partition 0 is not with a any more"),
             (&gone, 0, none, 503, "partition 0 is with b, which does not answer"),
             (&gone, 2, none, 503, "partition 2 is with c, which does not say where"),
-            (&gone, 3, none, 503, "partition 3 is on its way"),
-            (&gone, 4, none, 503, "partition 4 is on its way"),
+            (&gone, 3, none, 503, "no instance says that it has partition 3"),
+            (&gone, 4, none, 503, "no instance says that it has partition 4"),
             (&strict, 0, none, 502, "b does not take the token of a"),
         ];
         for (owners, partition, headers, status, words) in cases {

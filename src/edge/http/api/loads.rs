@@ -1,5 +1,7 @@
 //! Files sent from beginning to end, each part with how far it comes, so that a sender goes on where it stopped.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::events::{self, Taken};
 use super::{Api, Late, Refusal, started};
 use crate::edge::ingest::Load;
+use crate::edge::log::Group;
+use crate::edge::owners::Claim;
 use crate::event::TimeMs;
 
 /// Records that may wait for the service: with more, a sender is told to slow down.
@@ -19,14 +23,18 @@ pub struct LoadAnswer {
     name: String,
     /// Events taken so far; 0 for a new load.
     position: u64,
-    /// The largest event time below which a partition takes nothing any more; null while none has seen an event.
+    /// The largest event time below which a partition takes nothing any more, whichever instance has it; null while none
+    /// has seen an event.
     watermark_ms: Option<TimeMs>,
 }
 
 pub async fn position(state: State<Late>, Path(name): Path<String>) -> Result<Json<LoadAnswer>, Refusal> {
     let api = started(&state)?;
+    let claims = api.claims()?;
     let position = api.position(&name).await?;
-    Ok(Json(LoadAnswer { name, position, watermark_ms: api.inbox.watermark_ms() }))
+    let others = claims.iter().filter_map(|claim| claim.watermark_ms);
+    let watermark_ms = others.chain(api.inbox.watermark_ms()).max();
+    Ok(Json(LoadAnswer { name, position, watermark_ms }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,7 +51,7 @@ pub async fn part(
     body: Bytes,
 ) -> Result<Json<Taken>, Refusal> {
     let api = started(&state)?;
-    let lag = api.lag();
+    let lag = api.lag()?;
     if lag > LAG_MAX {
         let words = format!("{lag} records wait to be applied");
         return Err(Refusal::later(StatusCode::TOO_MANY_REQUESTS, words));
@@ -67,8 +75,35 @@ impl Api {
         }
     }
 
-    /// Records of inputs that wait, as of the last second.
-    fn lag(&self) -> u64 {
-        self.health.partitions().iter().map(|(_, _, _, lag, _)| *lag).sum()
+    /// Records of inputs that wait, as of the last seconds, here and with the other instances.
+    fn lag(&self) -> Result<u64, Refusal> {
+        let here: u64 = self.health.partitions().iter().map(|(_, _, _, lag, _)| *lag).sum();
+        Ok(here + self.claims()?.iter().map(|claim| claim.lag).sum::<u64>())
+    }
+
+    /// What the other instances say.
+    ///
+    /// # Errors
+    /// 503 where a partition is with nobody: how far it has come is not known then.
+    fn claims(&self) -> Result<Vec<Claim>, Refusal> {
+        let here = self.health.partitions();
+        let here: BTreeSet<u32> = here
+            .iter()
+            .filter(|(group, ..)| *group == Group::Customer)
+            .map(|(_, number, ..)| *number)
+            .collect();
+        let others: Vec<Claim> =
+            self.owners.all().into_iter().filter(|claim| claim.instance != self.instance).collect();
+        let nobody = (0..self.partitions).find(|number| {
+            !here.contains(number) && others.iter().all(|claim| !claim.customer.contains(number))
+        });
+        match nobody {
+            None => Ok(others),
+            Some(number) => {
+                let words =
+                    format!("no instance says that it has partition {number}: it is on its way to one");
+                Err(Refusal::later(StatusCode::SERVICE_UNAVAILABLE, words))
+            }
+        }
     }
 }

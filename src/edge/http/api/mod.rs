@@ -58,13 +58,13 @@ pub struct Api {
     pub partitions: u32,
 }
 
-pub use events::Intake;
+pub use events::{Intake, Limits};
 pub use forward::Forward;
 
 /// Position of a load by its name.
 pub type Cursor = Arc<dyn Fn(&str) -> Result<Option<u64>, LogError> + Send + Sync>;
-/// Records as JSON, as they are read. None where too many read already.
-pub type Tap = Box<dyn Fn(Wanted) -> Option<mpsc::Receiver<Value>> + Send + Sync>;
+/// Records as JSON, as they are read, and last why it went no further. None where too many read already.
+pub type Tap = Box<dyn Fn(Wanted) -> Option<mpsc::Receiver<Result<Value, String>>> + Send + Sync>;
 
 /// Set when the service has started.
 pub type Late = Arc<OnceLock<Api>>;

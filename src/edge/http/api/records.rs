@@ -24,7 +24,7 @@ pub struct Ask {
     follow: Option<bool>,
 }
 
-/// One server-sent event a record; an event called `end` where all that was there is sent and nothing is followed.
+/// One server-sent event a record; an event called `error` where it goes no further, and one called `end` where all that was there is sent and nothing is followed.
 pub async fn records(
     state: State<Late>,
     Path(name): Path<String>,
@@ -55,7 +55,11 @@ pub async fn records(
             return None;
         }
         let (event, ended) = match records.recv().await {
-            Some(record) => (Event::default().event("record").data(record.to_string()), false),
+            Some(Ok(record)) => (Event::default().event("record").data(record.to_string()), false),
+            Some(Err(error)) => {
+                let data = serde_json::json!({ "error": error }).to_string();
+                (Event::default().event("error").data(data), true)
+            }
             None => (Event::default().event("end").data("{}"), true),
         };
         Some((Ok(event), (records, ended)))

@@ -139,7 +139,7 @@ function facts({ profile, orders, session }, currency) {
     ["Paid", money(profile.amount_minor, currency), several(profile.purchases, "payment")],
     ["Usual payment", orders.usual_minor === null ? "–" : money(orders.usual_minor, currency), ""],
     ["Last order", ago(orders.silence_days), orders.mean_gap_days === null ? "" : `usually every ${days(orders.mean_gap_days)}`],
-    ["Customer since", day(profile.first_ms), ""],
+    ["Customer since", profile.first_ms === null ? "–" : day(profile.first_ms), ""],
   ];
   if (profile.refunds > 0) rows.push(["Returned", money(profile.refunded_minor, currency), several(profile.refunds, "refund")]);
   if (profile.engagements > 0) rows.push(["Visits", count(session.sessions), several(profile.engagements, "event")]);

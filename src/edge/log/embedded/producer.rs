@@ -236,4 +236,8 @@ impl Appender for EmbeddedAppender {
     fn flush_with_cursor(&mut self, wait: Duration, name: &str, position: u64) -> Result<bool, LogError> {
         self.write(wait, Some((name, position)))
     }
+
+    fn cursor(&mut self, name: &str) -> Result<Option<u64>, LogError> {
+        self.shared.store.cursor(name)
+    }
 }

@@ -293,6 +293,10 @@ impl Appender for SimAppender {
         }
         Ok(flushed)
     }
+
+    fn cursor(&mut self, name: &str) -> Result<Option<u64>, LogError> {
+        Ok(lock(&self.broker).cursors.get(name).copied())
+    }
 }
 
 fn append(broker: &mut Broker, record: &Outgoing) -> Result<u64, LogError> {
