@@ -56,6 +56,9 @@ pub(super) fn build_event<'a>(
 
 // In each of these the fields are taken in the order of the schema, which is that of the struct.
 
+/// Of a purchase: more is a slip, which would spoil every sum for good. Below it each amount is exact as a double.
+const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000_000;
+
 fn build_purchase<'a>(mut taker: Taker<'_, 'a>) -> Result<Purchase<'a>, Rejected> {
     let purchase = Purchase {
         event_id: taker.id()?,
@@ -73,10 +76,15 @@ fn build_purchase<'a>(mut taker: Taker<'_, 'a>) -> Result<Purchase<'a>, Rejected
     };
     let least = if purchase.refund { i64::MIN } else { 1 };
     let wrong = purchase.lines.iter().position(|line| line.quantity < least || line.quantity == 0);
-    match wrong {
-        Some(index) => Err(bad_quantity(index, purchase.lines[index].quantity)),
-        None => Ok(purchase),
+    if let Some(index) = wrong {
+        return Err(bad_quantity(index, purchase.lines[index].quantity));
     }
+    let amount_minor = purchase.amount_minor();
+    if amount_minor > AMOUNT_MINOR_MAX {
+        let detail = format!("lines: {amount_minor} together, at most {AMOUNT_MINOR_MAX}, in minor units");
+        return Err(Rejected::new(Reject::InvalidValue, detail));
+    }
+    Ok(purchase)
 }
 
 /// The line in the slots of its fields.

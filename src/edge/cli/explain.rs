@@ -35,17 +35,20 @@ impl Args {
 fn people(out: &mut dyn Write, found: &Value) -> std::io::Result<()> {
     let (profile, orders) = (&found["profile"], &found["orders"]);
     let currency = profile["currency"].as_str().unwrap_or("");
-    let money = |minor: &Value| format!("{:.2} {currency}", minor.as_f64().unwrap_or(0.0) / 100.0);
+    let money = |minor: &Value| {
+        let amount = format!("{:.2} {currency}", minor.as_f64().unwrap_or(0.0) / 100.0);
+        amount.trim_end().to_owned()
+    };
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     writeln!(out, "{} (partition {})", text(&found["customer"]), found["partition"])?;
     writeln!(
         out,
-        "  {} purchases for {}, {} refunds, {} engagements, {} verdicts of which {} fraud",
-        profile["purchases"],
+        "  {} for {}, {}, {}, {} of which {} fraud",
+        count(&profile["purchases"], "purchase"),
         money(&profile["amount_minor"]),
-        profile["refunds"],
-        profile["engagements"],
-        profile["verdicts"],
+        count(&profile["refunds"], "refund"),
+        count(&profile["engagements"], "engagement"),
+        count(&profile["verdicts"], "verdict"),
         profile["frauds"]
     )?;
     if let (Some(gap), Some(silence)) = (orders["mean_gap_days"].as_f64(), orders["silence_days"].as_i64()) {
@@ -79,6 +82,10 @@ fn people(out: &mut dyn Write, found: &Value) -> std::io::Result<()> {
         writeln!(out, "may want {}: {}", text(&item["item"]), text(&item["reason"]))?;
     }
     Ok(())
+}
+
+fn count(number: &Value, what: &str) -> String {
+    format!("{number} {what}{}", if *number == 1 { "" } else { "s" })
 }
 
 fn reasons(out: &mut dyn Write, signal: &Value) -> std::io::Result<()> {

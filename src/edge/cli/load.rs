@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -104,15 +104,18 @@ impl Args {
         for (reason, count) in left_out {
             writeln!(out, "left out, {reason}: {count} rows")?;
         }
-        Ok(())
+        if sent.rejected > 0 { Err(Failure::new(Exit::Failed, "")) } else { Ok(()) }
     }
 
     fn default_name(&self) -> Result<String, Failure> {
         let mut text = std::fs::read_to_string(&self.mapping)?;
         for file in &self.files {
-            let bytes = std::fs::metadata(file)?.len();
+            let about = std::fs::metadata(file)?;
+            // A corrected file is another, though it may be as long.
+            let changed = about.modified()?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            let bytes = about.len();
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            text.push_str(&format!("\n{name} {bytes}"));
+            text.push_str(&format!("\n{name} {bytes} {changed}"));
         }
         let first = self.files[0].file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let plain: String = first.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();

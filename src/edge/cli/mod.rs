@@ -52,7 +52,7 @@ commands! {
 
 /// Habitué: a streaming customer-intelligence engine.
 #[derive(Debug, Parser)]
-#[command(name = "habitue", disable_version_flag = true, after_help = exit::HELP)]
+#[command(name = "habitue", version, after_help = exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

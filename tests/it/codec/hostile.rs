@@ -271,6 +271,21 @@ fn content_is_checked_and_the_field_named() {
 }
 
 #[test]
+fn more_money_than_there_is_is_a_slip() {
+    let decode = |price: i64, refund: bool| {
+        let mut record = right(Input::Purchases);
+        record["refund"] = json!(refund);
+        record["lines"][0]["unit_price_minor"] = json!(price);
+        let text = record.to_string();
+        decoder(Input::Purchases, WireForm::Json).decode(text.as_bytes()).map(drop).map_err(|bad| bad.reason)
+    };
+    for refund in [false, true] {
+        assert_eq!(decode(100_000_000_000_000, refund), Ok(()));
+        assert_eq!(decode(i64::MAX, refund), Err(Reject::InvalidValue));
+    }
+}
+
+#[test]
 fn a_refund_takes_any_quantity_but_zero() {
     let decode = |quantity: i64| {
         let mut record = right(Input::Purchases);

@@ -101,9 +101,10 @@ pub fn run(shop: Shop, past: &Past, left: Continued, settings: &Settings) -> Res
         std::thread::spawn(move || driver.run(&stop, &stopped));
         std::thread::spawn(move || view.run(&started, &over, lasts));
     };
-    let companion = Companion { log: Some(log), clock: Some(now), started: Some(Box::new(started)) };
+    let companion = Companion { log: Some(log.clone()), clock: Some(now), started: Some(Box::new(started)) };
     let result = service::run_with(&config, false, companion);
     ended.store(true, Ordering::Relaxed);
+    log.closed(SETTLE);
     result?;
     let totals = totals.lock().map(|totals| totals.clone()).unwrap_or_default();
     Ok(totals)

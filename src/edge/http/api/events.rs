@@ -47,6 +47,7 @@ pub struct Intake {
 /// What became of one event, in the order of the request.
 #[derive(Debug, Serialize)]
 pub struct ItemResult {
+    /// As far as it could be read.
     event_id: Option<String>,
     /// "accepted" or "rejected".
     status: &'static str,
@@ -73,6 +74,8 @@ struct Head<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<Cow<'a, str>>,
     time_ms: Option<IgnoredAny>,
+    #[serde(borrow)]
+    event_id: Option<&'a RawValue>,
 }
 
 impl Intake {
@@ -96,7 +99,13 @@ impl Intake {
             let filled = head.as_ref().is_ok_and(|head| head.time_ms.is_none());
             let filled = filled.then(|| with_time(event.get(), self.now_ms()));
             let text = filled.as_deref().unwrap_or(event.get()).as_bytes();
-            let input = head.map_err(|error| format!("malformed: {error}"));
+            let given = head.as_ref().ok().and_then(|head| head.event_id);
+            let given = given.and_then(|id| serde_json::from_str::<String>(id.get()).ok());
+            let is_object = event.get().starts_with('{');
+            let input = head.map_err(|error| match is_object {
+                true => format!("malformed: {error}"),
+                false => "malformed: an event is an object".to_owned(),
+            });
             let input = input.and_then(|head| all.map_or_else(|| head.input(), Ok));
             let outcome = input.and_then(|input| {
                 let event = decoders[input.index()].decode(text);
@@ -108,7 +117,7 @@ impl Intake {
                     records.push(record);
                     ItemResult { event_id: Some(event_id), status: "accepted", reason: None }
                 }
-                Err(reason) => ItemResult { event_id: None, status: "rejected", reason: Some(reason) },
+                Err(reason) => ItemResult { event_id: given, status: "rejected", reason: Some(reason) },
             });
         }
         (records, results)

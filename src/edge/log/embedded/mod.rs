@@ -24,6 +24,7 @@ mod store;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use self::broker::Broker;
 pub use self::consumer::{EmbeddedConsumer, EmbeddedReader};
@@ -129,6 +130,17 @@ impl EmbeddedLog {
         let broker = Broker::new(config, &store).map_err(failed)?;
         let shared = Shared::new(broker, store, owned);
         Ok(EmbeddedLog { shared: shared.map_err(|error| OpenError::Failed(error.to_string()))? })
+    }
+
+    /// Returns once the last clone is gone and the store closed with it, or after `wait`. What a closed store still
+    /// writes would miss a folder that is removed too early.
+    pub fn closed(self, wait: Duration) {
+        let shared = Arc::downgrade(&self.shared);
+        drop(self);
+        let begun = Instant::now();
+        while shared.strong_count() > 0 && begun.elapsed() < wait {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Takes over what another log holds, offsets included: ends and records of places, and groups' committed
