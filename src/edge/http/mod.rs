@@ -21,9 +21,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use health::{Health, STALL};
 
@@ -32,6 +36,10 @@ use crate::edge::version::Version;
 
 /// How long connections may take to end once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(2);
+/// Connections at once. A stream of signals keeps its own; each other gives it up when it says nothing for [`HEAD`].
+const CONNECTIONS_MAX: usize = 512;
+/// Longest time for the head of a request, the wait for it included.
+const HEAD: Duration = Duration::from_secs(30);
 /// Of the words of a refusal.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
@@ -63,7 +71,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let thread = std::thread::Builder::new()
             .name("http".to_string())
-            .spawn(move || runtime.block_on(serve(listener, shown, stopped)))?;
+            .spawn(move || runtime.block_on(serve(listener, router(shown), HEAD, stopped)))?;
         Ok(Server { address, stop, thread: Some(thread) })
     }
 
@@ -94,25 +102,53 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, shown: Shown, mut stopped: watch::Receiver<bool>) {
+async fn serve(
+    listener: std::net::TcpListener,
+    router: Router,
+    head: Duration,
+    mut stopped: watch::Receiver<bool>,
+) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "http cannot listen"),
     };
-    let mut also_stopped = stopped.clone();
-    let server = axum::serve(listener, router(shown)).with_graceful_shutdown(async move {
-        // An error means that the sender is gone: the same thing.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    });
-    let overdue = async move {
-        let _ = also_stopped.wait_for(|stop| *stop).await;
-        tokio::time::sleep(DRAIN).await;
-    };
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(head);
+    let (places, open) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), GracefulShutdown::new());
+    loop {
+        let next = async {
+            // It is never closed. Who comes while all are taken waits to be accepted.
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let accepted = tokio::select! {
+            accepted = next => accepted,
+            // An error means that the sender is gone: the same thing.
+            _ = stopped.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            (Ok((stream, _)), place) => {
+                // Without it an answer of several parts waits for the client's acknowledgement. It is no more than a wish.
+                let _ = stream.set_nodelay(true);
+                let service = TowerToHyperService::new(router.clone());
+                let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
+                tokio::spawn(async move {
+                    // What breaks a connection off is its client's affair.
+                    let _ = connection.await;
+                    drop(place);
+                });
+            }
+            // Without a file descriptor to spare nobody can be accepted until somebody has gone.
+            (Err(error), _) => {
+                tracing::debug!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
     tokio::select! {
-        result = server => if let Err(error) = result {
-            tracing::error!(%error, "http has ended");
-        },
-        () = overdue => tracing::debug!("http connections cut"),
+        () = open.shutdown() => {}
+        () = tokio::time::sleep(DRAIN) => tracing::debug!("http connections cut"),
     }
 }
 
@@ -196,4 +232,43 @@ async fn require_token(State(shown): State<Shown>, request: Request, next: Next)
 fn same(given: &[u8], secret: &[u8]) -> bool {
     let difference = given.iter().zip(secret).fold(0, |difference, (a, b)| difference | (a ^ b));
     given.len() == secret.len() && difference == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpStream};
+    use std::time::Instant;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(500);
+
+    #[test]
+    fn who_says_nothing_gives_up_its_place() {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        listener.set_nonblocking(true).expect("it can be set");
+        let address = listener.local_addr().expect("bound");
+        let (stop, stopped) = watch::channel(false);
+        let router = Router::new().route("/", get(async || "here"));
+        let server = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(serve(listener, router, SHORT, stopped));
+        });
+        let connect = || TcpStream::connect(address).expect("it listens");
+        let begun = Instant::now();
+        let mut silent: Vec<TcpStream> = (0..CONNECTIONS_MAX).map(|_| connect()).collect();
+        silent[0].write_all(b"GET / HTTP/1.1\r\nHost: ").expect("it reads");
+        let mut late = connect();
+        late.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it is queued");
+        let mut answer = String::new();
+        late.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer}");
+        assert!(begun.elapsed() >= SHORT, "there was a place before anybody had given up his");
+        let mut rest = String::new();
+        silent[0].read_to_string(&mut rest).expect("it is closed in order");
+        stop.send(true).expect("it listens");
+        server.join().expect("no panic");
+    }
 }
