@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -88,6 +89,7 @@ def run(args, checks, folder, bootstrap, fleet):
     checks.that("the journal reaches the end of every input", journal.reaches(input_ends(bootstrap), CATCH_UP_SECONDS_MAX))
     print(f"caught up {time.monotonic() - begun:.1f} s after the last event was written")
     checks.that("every instance knows who has what, and answers for customers of the others", answers_alike(bootstrap, fleet))
+    checks.that("a load goes on through any instance from where it is", load_goes_on(fleet))
     for instance in fleet:
         checks.that(f"{instance.name} drains and ends with 0", instance.drain() == 0)
     journal.stop()
@@ -133,6 +135,18 @@ def answers_alike(bootstrap, fleet):
                 alike = False
     print(f"{len(customers)} customers asked of {len(fleet)} instances")
     return alike and len(customers) == 5 * PARTITIONS
+
+
+def load_goes_on(fleet):
+    """Parts by turns through every instance. Their one event is refused, so that nothing is written but the position."""
+    place = 0
+    for instance in [*fleet, *reversed(fleet), *fleet]:
+        if instance.post(f"/api/v1/loads/by-turns?from={place}", [{}]) != 200:
+            return False
+        place += 1
+        if any(other.get("/api/v1/loads/by-turns")["position"] != place for other in fleet):
+            return False
+    return all(instance.post("/api/v1/loads/by-turns?from=1", [{}]) == 409 for instance in fleet)
 
 
 def some_customers(bootstrap):
@@ -230,6 +244,15 @@ class Instance:
     def get(self, path):
         with urllib.request.urlopen(f"http://{self.http}{path}", timeout=10) as answer:
             return json.load(answer)
+
+    def post(self, path, body):
+        """The status."""
+        request = urllib.request.Request(f"http://{self.http}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
 
     def start(self):
         with self._log.open("ab") as log:

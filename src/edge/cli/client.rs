@@ -82,7 +82,7 @@ impl Client {
     /// Hands over the events of a stream with their names until it ends or `each` says false.
     ///
     /// # Errors
-    /// Where nobody answers, or the answer is no stream.
+    /// Where nobody answers, the answer is no stream, or the service says that it goes no further.
     pub fn stream(
         &self,
         path: &str,
@@ -100,7 +100,14 @@ impl Client {
             if let Some(found) = line.strip_prefix("event: ") {
                 found.clone_into(&mut name);
             } else if let Some(data) = line.strip_prefix("data: ") {
-                let value = serde_json::from_str(data).unwrap_or(Value::Null);
+                let value: Value = serde_json::from_str(data).unwrap_or(Value::Null);
+                if name == "error" {
+                    let why = value["error"].as_str().unwrap_or("it does not say why");
+                    return Err(Failure::new(
+                        Exit::Failed,
+                        format!("the service cannot read the topic: {why}"),
+                    ));
+                }
                 if !each(&name, value)? {
                     return Ok(());
                 }
