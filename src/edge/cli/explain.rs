@@ -60,7 +60,9 @@ fn people(out: &mut dyn Write, found: &Value) -> std::io::Result<()> {
     let list = |name: &str| found[name].as_array().cloned().unwrap_or_default();
     let score = |value: &Value, when: &str| {
         let number = value["value"].as_f64().unwrap_or(0.0);
-        format!("{}{when}: {number:.3} ({})", text(&value["analysis"]), text(&value["band"]))
+        // A risk is a whole number of 1000, a probability is none.
+        let number = if number.fract() == 0.0 { number.to_string() } else { format!("{number:.3}") };
+        format!("{}{when}: {number} ({})", text(&value["analysis"]), text(&value["band"]))
     };
     for opinion in list("opinions") {
         writeln!(out, "{}", score(&opinion, " now"))?;
