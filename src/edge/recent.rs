@@ -14,7 +14,7 @@ use crate::codec::Decoder;
 use crate::edge::log::{Log, LogError, Place, Reader, Record};
 use crate::edge::shard::threads::Stop;
 use crate::edge::shard::wire::Wire;
-use crate::event::{Event, Feedback, Input, TimeMs};
+use crate::event::{Event, Feedback, Input, TimeMs, Verdict};
 use crate::signal::Topic;
 
 /// Alerts kept.
@@ -71,8 +71,9 @@ struct Verdicts {
 }
 
 struct Judged {
+    verdict: Verdict,
+    source: String,
     time_ms: TimeMs,
-    shown: Value,
 }
 
 #[derive(Default)]
@@ -118,7 +119,7 @@ impl Recent {
         shown
     }
 
-    /// The newest alerts that `wanted` takes, newest first.
+    /// The newest alerts that `wanted` takes, newest first by when they were written, equal ones by partition and offset.
     pub fn alerts(&self, limit: usize, mut wanted: impl FnMut(&Told) -> bool) -> Vec<Arc<Told>> {
         lock(&self.alerts).iter().rev().filter(|told| wanted(told)).take(limit).cloned().collect()
     }
@@ -214,20 +215,21 @@ impl Verdicts {
     /// Null where there is none on this customer's payment.
     fn on(&self, event: &str, customer: &str) -> Value {
         let known = self.by_event.get(&(customer.to_owned(), event.to_owned()));
-        known.map_or(Value::Null, |(_, judged)| judged.shown.clone())
+        known.map_or(Value::Null, |(_, Judged { verdict, source, time_ms })| {
+            serde_json::json!({ "verdict": verdict.symbol(), "source": source, "time_ms": time_ms })
+        })
     }
 
     fn hear(&mut self, number: u64, bytes: &[u8]) {
         // What cannot be read is in the dead letters.
         let Ok(Event::Feedback(feedback)) = self.decoder.decode(bytes) else { return };
         let Feedback { customer, event_id, verdict, source, time_ms } = feedback;
-        let shown = serde_json::json!({ "verdict": verdict.symbol(), "source": source, "time_ms": time_ms });
         let key = (customer.into_owned(), event_id.into_owned());
         // One of long ago takes nothing back.
         if self.by_event.get(&key).is_some_and(|(_, last)| last.time_ms > time_ms) {
             return;
         }
-        self.by_event.insert(key.clone(), (number, Judged { time_ms, shown }));
+        self.by_event.insert(key.clone(), (number, Judged { verdict, source: source.into_owned(), time_ms }));
         self.order.push_back((key, number));
         while self.order.len() > VERDICTS_MAX {
             let Some((key, number)) = self.order.pop_front() else { break };
@@ -238,9 +240,11 @@ impl Verdicts {
     }
 }
 
-/// By the time at which they were written: what is read back at the start comes place by place.
+/// By the time at which they were written, then by their place: partitions are heard one after the other, at the start
+/// and in every poll.
 fn insert(alerts: &mut VecDeque<Arc<Told>>, new: Arc<Told>) {
-    let later = alerts.iter().rev().take_while(|told| told.timestamp_ms > new.timestamp_ms).count();
+    let written = |told: &Told| (told.timestamp_ms, told.partition, told.offset);
+    let later = alerts.iter().rev().take_while(|told| written(told) > written(&new)).count();
     alerts.insert(alerts.len() - later, new);
     if alerts.len() > ALERTS_MAX {
         alerts.pop_front();
@@ -288,7 +292,7 @@ fn patiently<T>(stop: &Stop, mut ask: impl FnMut() -> Result<T, LogError>) -> Re
 mod tests {
     use super::*;
     use crate::edge::log::sim::{SimConfig, SimLog};
-    use crate::event::{Currency, Verdict};
+    use crate::event::Currency;
     use crate::signal::{Alert, Signal, SignalId, Source};
 
     fn recent() -> Recent {
@@ -318,6 +322,21 @@ mod tests {
             recent.of_customer("ada", Topic::Scores).iter().map(|told| told.offset).collect();
         assert_eq!(offsets, [2], "what is left of the place");
         assert_eq!(recent.of_customer("bob", Topic::Alerts).len(), 1, "the other places");
+    }
+
+    #[test]
+    fn alerts_stand_in_the_order_in_which_they_were_written() {
+        let recent = recent();
+        // As they are read back: one place after the other.
+        for (partition, offset, timestamp_ms) in
+            [(0, 0, 10), (0, 1, 40), (2, 0, 5), (2, 1, 40), (1, 0, 20), (1, 1, 40), (1, 2, 50)]
+        {
+            let place = Place::new(Topic::Alerts, partition);
+            recent.hear(Record { place, offset, timestamp_ms, key: Some(b"ada"), value: Some(b"x") });
+        }
+        let told = recent.alerts(9, |_| true);
+        let times: Vec<_> = told.iter().map(|told| (told.timestamp_ms, told.partition)).collect();
+        assert_eq!(times, [(50, 1), (40, 2), (40, 1), (40, 0), (20, 1), (10, 0), (5, 2)], "newest first");
     }
 
     #[test]

@@ -10,6 +10,7 @@ screenshots to target/browser. --page takes the page's files from a folder, for 
 import argparse
 import os
 import itertools
+import json
 import math
 import pathlib
 import subprocess
@@ -151,6 +152,7 @@ def alerts_come_live(checks, service, window):
     newest = [alert["event_id"] for alert in service.alerts()]
     shown = page.locator(".card").evaluate_all("cards => cards.map((card) => card.dataset.event)")
     checks.that("the newest stand first, none twice", len(shown) == 31 and shown == newest[:31])
+    told_out_of_order(checks, service, window())
     hostile = [shop.payment(HOSTILE, 10 + place % 3, HOSTILE) for place in range(8)]
     service.send([*hostile, shop.payment(HOSTILE, 2000, HOSTILE)])
     checks.soon("markup from outside is text", page.locator(".card", has_text=HOSTILE).first)
@@ -160,6 +162,21 @@ def alerts_come_live(checks, service, window):
     checks.soon("which is found", page.locator("#customer-body dl"))
     checks.that("and is no markup there", page.locator("main img").count() == 0)
     is_quiet(checks, view)
+
+
+def told_out_of_order(checks, service, view):
+    """Partitions are heard one after the other, so that a stream may tell alerts of one moment in any order."""
+    newest, told = service.alerts(), []
+    body = lambda: "".join(f"event: alerts\ndata: {json.dumps(alert)}\n\n" for alert in told)
+    page = view.page
+    page.route("**/api/v1/stream*", lambda route: route.fulfill(content_type="text/event-stream", body=body()))
+    page.route("**/api/v1/alerts*", lambda route: route.fulfill(json={"alerts": [], "next": None}))
+    for told in [newest[1::2] + newest[::2], newest, newest[::-1]]:
+        view.open()
+        page.locator(".card").nth(len(newest) - 1).wait_for()
+        shown = page.locator(".card").evaluate_all("cards => cards.map((card) => card.dataset.id)")
+        checks.that("told in any order, they stand as the service has them", shown == [alert["id"] for alert in newest])
+    view.close()
 
 
 def the_list_can_be_held(checks, service, window):

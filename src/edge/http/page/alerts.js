@@ -57,13 +57,20 @@ export function take(alert, announce = true) {
 
 function put(alert) {
   const cards = byId("cards");
-  cards.prepend(card(alert));
+  // Alerts of one moment come partition by partition; they stand as the service has them.
+  const below = [...cards.children].find((other) => isWrittenBefore(other.dataset, alert.at));
+  cards.insertBefore(card(alert), below ?? null);
   while (cards.childElementCount > cardsMax) {
     known.delete(cards.lastElementChild.dataset.id);
     cards.lastElementChild.remove();
     // What is cut off is asked for by its place again.
     next = cards.lastElementChild.dataset.place;
   }
+}
+
+function isWrittenBefore({ written, place }, at) {
+  const [partition, offset] = place.split("-");
+  return (written - at.written_ms || partition - at.partition || offset - at.offset) < 0;
 }
 
 /** Nothing moves while it is paused, or under a pointer, a finger, or the focus of a keyboard. */
@@ -118,8 +125,8 @@ function tell() {
 function card(alert) {
   const amount = money(alert.amount_minor, alert.currency);
   const through = [["Terminal", alert.terminal], ["Card", alert.instrument], ["Order", alert.order]].filter(([, name]) => name);
-  const { partition, offset } = alert.at;
-  return make("li", { class: "card", "data-id": alert.id, "data-place": `${partition}-${offset}`, "data-event": alert.event_id },
+  const { partition, offset, written_ms } = alert.at;
+  return make("li", { class: "card", "data-id": alert.id, "data-place": `${partition}-${offset}`, "data-written": written_ms, "data-event": alert.event_id },
     dial(alert.risk),
     make("div", { class: "what" },
       make("h3", {}, make("span", { class: "amount" }, amount), " ", make("span", { class: "by" }, "by ", customerLink(alert.customer))),
