@@ -355,6 +355,24 @@ fn a_file_without_the_columns_is_refused_with_those_it_has() {
     assert!(err.contains("there is no column \"id\"; the file has Invoice, StockCode"), "{err}");
 }
 
+/// A file may be without what another has; what none has is a slip.
+#[test]
+fn a_kind_of_event_that_no_file_has_is_refused() {
+    let folder = Folder::new("kinds");
+    let text = "[time]\ncolumn = \"at\"\nunit = \"seconds\"\n[constants]\ncurrency = \"EUR\"\n\
+        [purchase]\ncustomer = \"who\"\norder = \"order\"\nitem = \"item\"\nprice = \"price\"\n\
+        [engagement]\ncustomer = \"who\"\nkind = \"did\"\nitem = \"item\"\n";
+    let views = folder.file("views.csv", "at,who,did,item\n1600000000,ada,view,tea\n");
+    let orders = folder.file("orders.csv", "at,who,order,item,price\n1600000100,ada,o1,tea,4.50\n");
+    let mapping = folder.file("mapping.toml", text);
+    let output = backtest(&[&views, "--mapping", &mapping]);
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(err.contains("no file has the events of [purchase]: there is no column"), "{err}");
+    assert!(err.contains("Give all files at once"), "{err}");
+    assert_eq!(document(&[&views, &orders, "--mapping", &mapping])["events"], 2);
+}
+
 #[test]
 fn the_shipped_mappings_are_valid() {
     for file in std::fs::read_dir("docs/mappings").unwrap() {

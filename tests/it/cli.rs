@@ -6,7 +6,19 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 24] = [
+    &["run"],
+    &["load"],
+    &["send"],
+    &["status"],
+    &["explain"],
+    &["tap"],
+    &["dead-letters"],
+    &["dead-letters", "list"],
+    &["dead-letters", "show"],
+    &["snapshots"],
+    &["snapshots", "totals"],
+    &["completions"],
     &["backtest"],
     &["demo"],
     &["evaluate"],
@@ -166,6 +178,9 @@ fn a_broker_that_does_not_answer_is_exit_code_5() {
     for command in [&["topics", "plan", "--connect"][..], &["topics", "create"], &["verify"]] {
         let output = run(&[command, &["--config", file.path()]].concat());
         assert_eq!((code(&output), out(&output).as_str()), (5, ""), "{}", err(&output));
+        for words in ["the log does not answer", "127.0.0.1:1", "Connection refused", "kafka.brokers"] {
+            assert!(err(&output).contains(words), "{words}: {}", err(&output));
+        }
     }
 }
 
@@ -190,6 +205,19 @@ fn what_a_configuration_names_is_asked_for() {
     let checks = document["checks"].as_array().expect("checks");
     assert!(checks.len() == 3 && checks.iter().all(|check| check["ok"] == true), "{document}");
     assert!(!folder.path().exists(), "nothing is made");
+}
+
+/// Where there is no log and no snapshot, nothing is made and nothing is said to be right.
+#[test]
+fn what_only_reads_makes_nothing() {
+    let folder = crate::embedded::Folder::new();
+    std::fs::create_dir_all(folder.path()).expect("a folder");
+    for arguments in [&["verify"][..], &["snapshots", "totals"]] {
+        let output = habitue(arguments).current_dir(folder.path()).output().expect("the binary runs");
+        assert_eq!(code(&output), 4, "{arguments:?}: {}", err(&output));
+        assert!(out(&output).is_empty() && err(&output).contains("is not there"), "{}", err(&output));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("it is there").count(), 0);
 }
 
 #[test]

@@ -14,7 +14,7 @@ const LIMIT: usize = 50;
 
 /// Look at records that could not be applied, with the reason of each.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  habitue dead-letters list\n  habitue dead-letters list --reason late\n  \
+#[command(after_help = "Examples:\n  habitue dead-letters list\n  \
     habitue dead-letters show 3-17 | jq -r .value.raw | xxd -r -p")]
 pub struct Args {
     #[command(subcommand)]
@@ -30,6 +30,7 @@ enum Action {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  habitue dead-letters list --reason late")]
 struct List {
     /// Only of this reason, such as malformed or late.
     #[arg(long)]
@@ -42,6 +43,7 @@ struct List {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  habitue dead-letters show 3-17 | jq -r .value.raw | xxd -r -p")]
 struct Show {
     /// Which, as the list calls it: PARTITION-OFFSET.
     id: String,

@@ -12,6 +12,7 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::{KafkaLog, PlainContext, Shared, error};
@@ -51,17 +52,23 @@ pub enum Created {
     Existed,
 }
 
-type Client = AdminClient<PlainContext>;
-
-fn connect(shared: &Shared) -> Result<Client, LogError> {
+fn connect(shared: &Shared) -> Result<AdminClient<PlainContext>, LogError> {
     AdminClient::from_config_and_context(&shared.config.plain(), PlainContext).map_err(error::creation)
 }
 
 /// Partition and replica counts by name in Kafka. Asks for all topics: a question after one that does not
-/// exist could create it.
-fn counts(client: &Client, timeout: Duration) -> Result<BTreeMap<String, (u32, u32)>, LogError> {
-    let metadata =
-        client.inner().fetch_metadata(None, timeout).map_err(|e| error::question("metadata", e))?;
+/// exist could create it. A consumer asks, because an admin client never hears why it is not answered.
+fn counts(shared: &Shared) -> Result<BTreeMap<String, (u32, u32)>, LogError> {
+    let client: BaseConsumer<PlainContext> =
+        BaseConsumer::from_config_and_context(&shared.config.plain(), PlainContext)
+            .map_err(error::creation)?;
+    let metadata = client.fetch_metadata(None, shared.config.request_timeout()).map_err(|e| {
+        // What was complained of meanwhile waits to be heard.
+        for _ in 0..5 {
+            let _ = client.poll(Duration::from_millis(10));
+        }
+        error::question("metadata", e)
+    })?;
     let count = |topic: &rdkafka::metadata::MetadataTopic| {
         let replicas = topic.partitions().first().map_or(0, |partition| partition.replicas().len());
         (topic.name().to_string(), (topic.partitions().len() as u32, replicas as u32))
@@ -70,18 +77,17 @@ fn counts(client: &Client, timeout: Duration) -> Result<BTreeMap<String, (u32, u
 }
 
 pub(super) fn partitions(shared: &Shared, topic: Topic) -> Result<Option<u32>, LogError> {
-    let counts = counts(&connect(shared)?, shared.config.request_timeout())?;
+    let counts = counts(shared)?;
     Ok(counts.get(shared.names.of(topic)).map(|(partitions, _)| *partitions))
 }
 
 impl KafkaLog {
     /// How the topics are, in the order asked.
     pub fn describe_topics(&self, topics: &[Topic]) -> Result<Vec<TopicFacts>, LogError> {
-        let client = connect(&self.shared)?;
-        let counts = counts(&client, self.shared.config.request_timeout())?;
+        let counts = counts(&self.shared)?;
         let present: Vec<Topic> =
             topics.iter().copied().filter(|topic| counts.contains_key(self.topic_name(*topic))).collect();
-        let mut configs = self.describe_configs(&client, &present)?;
+        let mut configs = self.describe_configs(&present)?;
         Ok(topics
             .iter()
             .map(|topic| {
@@ -100,12 +106,12 @@ impl KafkaLog {
 
     fn describe_configs(
         &self,
-        client: &Client,
         topics: &[Topic],
     ) -> Result<BTreeMap<Topic, BTreeMap<String, String>>, LogError> {
         if topics.is_empty() {
             return Ok(BTreeMap::new());
         }
+        let client = connect(&self.shared)?;
         let wanted: Vec<ResourceSpecifier<'_>> =
             topics.iter().map(|topic| ResourceSpecifier::Topic(self.topic_name(*topic))).collect();
         let answers = block_on(client.describe_configs(&wanted, &self.admin_options()))

@@ -18,13 +18,15 @@ pub const COLUMNS: [&str; 8] =
 /// A customer of whom only verdicts are known is left out. Partitions without a snapshot are told of on standard error.
 ///
 /// # Errors
-/// `Guard` where there is no folder of snapshots, or the newest snapshot of a partition is damaged or of other settings; `Failed` where `out`
-/// takes no more.
+/// `Guard` where there is no folder of snapshots, or the newest snapshot of a partition is damaged or of other settings;
+/// `Failed` where `out` takes no more.
 pub fn write(config: &Config, out: &mut dyn Write) -> Result<(), ServiceError> {
     let broken = |error: csv::Error| ServiceError::Failed(format!("output cannot be written: {error}"));
+    // A refusal leaves no head without lines.
+    let totals = read(config)?;
     let mut csv = csv::Writer::from_writer(out);
     csv.write_record(COLUMNS).map_err(broken)?;
-    for (customer, profile) in read(config)? {
+    for (customer, profile) in totals {
         csv.write_record([
             customer.as_ref(),
             &profile.purchases.to_string(),
