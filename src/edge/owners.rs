@@ -150,17 +150,12 @@ impl Owners {
     }
 
     fn claim(&self, health: &Health, inbox: &Inbox) -> Claim {
-        let partitions = health.partitions();
-        let of = |wanted| {
-            let here = partitions.iter().filter(|(group, ..)| *group == wanted);
-            here.map(|(_, partition, ..)| *partition).collect()
-        };
         Claim {
             instance: self.instance.clone(),
             address: self.address.clone(),
-            customer: of(Group::Customer),
-            market: of(Group::Market),
-            lag: partitions.iter().map(|(_, _, _, lag, _)| lag).sum(),
+            customer: health.numbers(Group::Customer),
+            market: health.numbers(Group::Market),
+            lag: health.partitions().iter().map(|(_, _, _, lag, _)| lag).sum(),
             watermark_ms: inbox.watermark_ms(),
             time_ms: wall_ms(),
         }
@@ -296,6 +291,8 @@ mod tests {
         until("the new one is heard", || old.owners.owner(Group::Customer, 1).is_some());
         old.stop.set();
         old.thread.join().expect("no panic").expect("no fault");
+        let records = log.all_committed(PLACE).expect("the topic is there");
+        assert!(records.iter().all(|record| record.value.is_some()), "it took back what its successor said");
         let heard = new.owners.owner(Group::Customer, 1);
         until("what it says goes on", || {
             new.owners

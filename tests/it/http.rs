@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -144,6 +145,24 @@ fn a_token_guards_everything_but_the_probes() {
             assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
         }
         assert_eq!(get(&server, path, "Authorization: Bearer geheim\r\n").status, 200);
+    }
+}
+
+/// Whoever asks by a command hears how to give the token, and exit code 5.
+#[test]
+fn a_command_without_the_token_is_told_how_to_give_it() {
+    let server = start(&shown(Some("secret")));
+    for (token, words) in
+        [("", "a bearer token is needed"), ("wrong", "this bearer token is not the service's")]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_habitue"))
+            .args(["status", "--url", &format!("http://{}", server.address())])
+            .env("HABITUE_HTTP_TOKEN", token)
+            .output()
+            .expect("the binary runs");
+        let err = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(5), "{err}");
+        assert!(err.contains(words) && err.contains("--token or HABITUE_HTTP_TOKEN"), "{err}");
     }
 }
 

@@ -170,7 +170,7 @@ impl Worker {
             Ok(None) => {}
             Ok(told) => self.asked = told,
             Err(LogError::Retry(_)) => {}
-            Err(LogError::Fatal(_)) => return false,
+            Err(error) if error.is_final() => return false,
             Err(error) => panic!("{error}"),
         }
         if let Some(asked) = self.asked.take_if(|_| rng.once_in(2)) {

@@ -128,7 +128,7 @@ fn kind(error: &LogError) -> Option<Failure> {
         LogError::Abort(_) => Some(Failure::Abort),
         LogError::Indefinite(_) => Some(Failure::Indefinite),
         LogError::Fatal(_) => Some(Failure::Fatal),
-        LogError::OutOfRange { .. } => None,
+        LogError::OutOfRange { .. } | LogError::Replaced => None,
     }
 }
 

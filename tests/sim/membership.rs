@@ -132,7 +132,7 @@ impl Client {
                 self.asked = self.asked.take().or(told);
                 true
             }
-            Err(LogError::Fatal(_)) => false,
+            Err(LogError::Replaced) => false,
             Err(error) => panic!("{error}"),
         }
     }

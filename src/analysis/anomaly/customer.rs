@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::risk::{Assessment, EntityShare, is_isolated, judge};
+use super::risk::{Assessment, EntityShare, reasons, risk};
 use super::{Config, DESCRIPTOR, ENTITY_RISK};
 use crate::analysis::{CustomerSide, Frozen, Output, View};
 use crate::customer::Customer;
@@ -107,11 +107,7 @@ impl Anomaly {
                 Some(EntityShare { kind, name, share, base })
             })
             .collect();
-        let mut seen = self.seen;
-        if is_isolated(&seen) {
-            seen.isolated_by = self.isolated_by();
-        }
-        let (risk, reasons) = judge(&seen, &shares);
+        let risk = risk(&self.seen, &shares);
         output.facts.push(Fact::Payment {
             event: event_hash(&purchase.event_id),
             time_ms: purchase.time_ms,
@@ -128,6 +124,10 @@ impl Anomaly {
         let key = purchase.key();
         let is_alert =
             risk >= settings.risk_min && !is_cooling(purchase, customer, risk, settings.cooldown_ms);
+        if !(settings.scores || is_alert) {
+            return;
+        }
+        let reasons = reasons(&self.seen, &shares, || self.isolated_by());
         if settings.scores {
             output.signals.push(Signal::Score(Score {
                 id: SignalId::new(source, DESCRIPTOR.name, key, 0, 0),
@@ -193,7 +193,6 @@ impl CustomerSide for Anomaly {
         let amount_z = velocity.map_or(0.0, |velocity| velocity.baseline.amount_z(amount_minor));
         self.seen = Assessment {
             isolation_rank: self.learned.rank.rank(self.isolation),
-            isolated_by: "",
             amount_rank: self.learned.amounts.rank(amount_place(amount_minor as f64)),
             amount_z_rank: self.learned.amount_zs.rank(z_place(amount_z)),
             amount_z,

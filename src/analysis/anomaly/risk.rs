@@ -14,8 +14,6 @@ use crate::signal::Reason;
 pub(super) struct Assessment {
     /// Of the forest's scores lately, the share at or below this payment's, in [0, 1].
     pub isolation_rank: f64,
-    /// What isolates the payment most, in words; empty where nobody has asked, see [`is_isolated`].
-    pub isolated_by: &'static str,
     /// Of the amounts lately, of everybody, the share at or below this payment's, in [0, 1].
     pub amount_rank: f64,
     /// The same of everybody's `amount_z`.
@@ -56,24 +54,31 @@ enum Component<'a> {
     Entity(&'a EntityShare<'a>),
 }
 
-/// The risk in 0..=1000, and at most three reasons, strongest first.
-pub(super) fn judge(seen: &Assessment, entities: &[EntityShare<'_>]) -> (u16, Vec<Reason>) {
+fn components<'a>(entities: &'a [EntityShare<'a>]) -> impl Iterator<Item = Component<'a>> {
     let of_payment = [Component::Isolation, Component::Amount, Component::AmountOfAll, Component::Velocity];
-    let components = of_payment.into_iter().chain(entities.iter().map(Component::Entity));
+    of_payment.into_iter().chain(entities.iter().map(Component::Entity))
+}
+
+/// In 0..=1000.
+pub(super) fn risk(seen: &Assessment, entities: &[EntityShare<'_>]) -> u16 {
+    let calm = components(entities).fold(1.0, |calm, component| calm * (1.0 - component.weight(seen)));
+    (1000.0 * (1.0 - calm)).clamp(0.0, 1000.0) as u16
+}
+
+/// At most three, strongest first. `isolated_by` says what isolates the payment most, in words; it is asked only where
+/// that is among them.
+pub(super) fn reasons(
+    seen: &Assessment,
+    entities: &[EntityShare<'_>],
+    isolated_by: impl Fn() -> &'static str,
+) -> Vec<Reason> {
+    let weighed = components(entities).map(|component| (component.weight(seen), component));
     let mut weighed: Vec<(f64, Component<'_>)> =
-        components.map(|component| (component.weight(seen), component)).collect();
-    let calm = weighed.iter().fold(1.0, |calm, (weight, _)| calm * (1.0 - weight));
-    let risk = (1000.0 * (1.0 - calm)).clamp(0.0, 1000.0) as u16;
-    weighed.retain(|(weight, _)| *weight >= REASON_WEIGHT_MIN);
+        weighed.filter(|(weight, _)| *weight >= REASON_WEIGHT_MIN).collect();
     // Stable, so that equal weights keep the order above.
     weighed.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     weighed.truncate(3);
-    (risk, weighed.into_iter().map(|(weight, component)| component.reason(seen, weight)).collect())
-}
-
-/// Whether its isolation will be among the reasons.
-pub(super) fn is_isolated(seen: &Assessment) -> bool {
-    Component::Isolation.weight(seen) >= REASON_WEIGHT_MIN
+    weighed.into_iter().map(|(weight, component)| component.reason(seen, weight, &isolated_by)).collect()
 }
 
 /// Of a value that a share of 1 - `rank` of payments exceeds, 0 to 0.9: 0.2 for one in a hundred, 0.6 for one
@@ -103,16 +108,16 @@ impl Component<'_> {
         }
     }
 
-    fn reason(&self, seen: &Assessment, weight: f64) -> Reason {
+    fn reason(&self, seen: &Assessment, weight: f64, isolated_by: &impl Fn() -> &'static str) -> Reason {
         let usual_minor = seen.usual_minor.unwrap_or(seen.amount_minor).max(1.0);
         let (code, text, value, usual) = match self {
             Component::Isolation => {
-                let by = seen.isolated_by;
-                let above = if by.is_empty() { "" } else { ", mostly by " };
-                let text = format!(
-                    "more unusual than {} of recent payments{above}{by}",
-                    percent(seen.isolation_rank)
-                );
+                let mut text =
+                    format!("more unusual than {} of recent payments", percent(seen.isolation_rank));
+                match isolated_by() {
+                    "" => {}
+                    by => text += &format!(", mostly by {by}"),
+                }
                 ("isolation".to_owned(), text, seen.isolation_rank, 0.5)
             }
             Component::Amount => {
@@ -154,13 +159,16 @@ fn ramp(value: f64, from: f64, half: f64, most: f64) -> f64 {
 mod tests {
     use super::*;
 
+    fn judge(seen: &Assessment, entities: &[EntityShare<'_>]) -> (u16, Vec<Reason>) {
+        (risk(seen, entities), reasons(seen, entities, || ""))
+    }
+
     #[test]
     fn nothing_unusual_is_no_risk_and_everything_is_nearly_certain() {
         let calm = Assessment { isolation_rank: 0.5, payments_1h: 1, usual_1h: 0.1, ..Assessment::default() };
         assert_eq!(judge(&calm, &[]), (0, Vec::new()));
         let wild = Assessment {
             isolation_rank: 1.0,
-            isolated_by: "the hour",
             amount_rank: 0.999,
             amount_z_rank: 0.999,
             amount_z: 12.0,
@@ -170,14 +178,14 @@ mod tests {
             usual_1h: 0.1,
         };
         let share = EntityShare { kind: "terminal", name: "T", share: 0.9, base: 0.01 };
-        let (risk, reasons) = judge(&wild, &[share]);
+        let (risk, said) = judge(&wild, &[share]);
         assert!(risk > 980, "{risk}");
-        assert_eq!(reasons.len(), 3);
-        assert_eq!(reasons[0].code, "entity_risk_terminal");
-        let alone = Assessment { isolation_rank: 1.0, isolated_by: "the hour", ..Assessment::default() };
-        let (_, reasons) = judge(&alone, &[]);
-        assert_eq!(reasons[0].text, "more unusual than 99.99 % of recent payments, mostly by the hour");
-        assert!(is_isolated(&alone) && !is_isolated(&calm));
+        assert_eq!(said.len(), 3);
+        assert_eq!(said[0].code, "entity_risk_terminal");
+        let alone = Assessment { isolation_rank: 1.0, ..Assessment::default() };
+        let said = reasons(&alone, &[], || "the hour");
+        assert_eq!(said[0].text, "more unusual than 99.99 % of recent payments, mostly by the hour");
+        reasons(&calm, &[], || panic!("it is asked though nothing isolates the payment"));
     }
 
     #[test]

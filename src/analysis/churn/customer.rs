@@ -123,9 +123,8 @@ impl CustomerSide for Churn {
     ) -> Option<Opinion> {
         let settings = &view.published.churn;
         let (model, version) = view.models.get::<Model>(MODEL).filter(|_| settings.enabled)?;
-        let mut moment = moment(customer, partition, now_ms, false)?;
+        let moment = moment(customer, partition, now_ms, false)?;
         let value = model.probability(&summary(&moment), &moment.features);
-        moment.probability = value as f32;
         let band = settings.band(value, last_band(customer)).name();
         Some(Opinion { value, band, version, reasons: reasons(model, customer, &moment) })
     }

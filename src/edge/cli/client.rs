@@ -42,8 +42,9 @@ impl Answer {
         match self.body["error"].as_str() {
             Some(error) => error.to_owned(),
             None => match self.body.as_str().map(str::trim) {
-                Some("") | None => format!("the service answers {}", self.status),
+                Some("") => format!("the service answers {}", self.status),
                 Some(text) => format!("the service answers {}: {text}", self.status),
+                None => format!("the service answers {}: {}", self.status, self.body),
             },
         }
     }

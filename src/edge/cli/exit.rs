@@ -86,7 +86,7 @@ impl From<std::io::Error> for Failure {
 /// A question to the broker that was not answered.
 pub fn of_log(error: LogError) -> Failure {
     let exit = match error {
-        LogError::OutOfRange { .. } => Exit::Guard,
+        LogError::OutOfRange { .. } | LogError::Replaced => Exit::Guard,
         LogError::Retry(_) | LogError::Abort(_) | LogError::Indefinite(_) | LogError::Fatal(_) => {
             Exit::Broker
         }

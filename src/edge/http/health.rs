@@ -3,7 +3,7 @@
 //! A shard reports each partition at least every few seconds, also when nothing comes: silence of a
 //! shard is itself a sign that it is stuck. Process-wide liveness would miss one stalled partition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -100,6 +100,12 @@ impl Health {
             (group, number, partition.restored.unwrap_or(1.0), partition.lag, partition.position)
         };
         state.partitions.iter().map(one).collect()
+    }
+
+    /// The partitions of a stage that are here.
+    pub fn numbers(&self, stage: Group) -> BTreeSet<u32> {
+        let state = self.state();
+        state.partitions.keys().filter(|(group, _)| *group == stage).map(|(_, number)| *number).collect()
     }
 
     /// A restore goes on; `ratio` is 0 to 1. Each call counts as progress.

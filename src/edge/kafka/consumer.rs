@@ -155,6 +155,8 @@ impl KafkaConsumer {
                 self.ends.reached(&self.client, &self.shared.names, *partition as u32, offset);
                 Ok(())
             }
+            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId)
+            | KafkaError::MessageConsumption(RDKafkaErrorCode::FencedInstanceId) => Err(LogError::Replaced),
             KafkaError::MessageConsumptionFatal(code) => Err(LogError::Fatal(format!("consumer: {code}"))),
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,

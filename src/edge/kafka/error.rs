@@ -3,7 +3,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::complaint;
-use crate::edge::log::{LogError, REPLACED};
+use crate::edge::log::LogError;
 
 /// A client could not be made: its configuration is wrong.
 pub(crate) fn creation(error: KafkaError) -> LogError {
@@ -14,7 +14,7 @@ pub(crate) fn creation(error: KafkaError) -> LogError {
 pub(crate) fn question(what: &str, error: KafkaError) -> LogError {
     let text = format!("{what}: {error}");
     match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::FencedInstanceId) => LogError::Fatal(REPLACED.to_owned()),
+        Some(RDKafkaErrorCode::FencedInstanceId) => LogError::Replaced,
         Some(code) if refused(code) => LogError::Fatal(text),
         Some(code) if away(code) => {
             LogError::Retry(complaint::last().map_or(text.clone(), |why| format!("{text}: {why}")))

@@ -245,9 +245,7 @@ impl KafkaAppender {
                 .map_err(error::creation)?;
         Ok(KafkaAppender { client, shared, cursor: None })
     }
-}
 
-impl KafkaAppender {
     fn cursor_of(&mut self, name: &str) -> Result<&Cursor, LogError> {
         let cursor = match self.cursor.take().filter(|cursor| cursor.name() == name) {
             Some(cursor) => cursor,

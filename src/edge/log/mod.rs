@@ -103,10 +103,6 @@ pub enum Rebalance {
     Lost(Vec<u32>),
 }
 
-/// What a `Fatal` says where another process has joined the group under this one's name.
-pub const REPLACED: &str = "another process has begun under this service.instance, and has taken over: each process needs a \
-     name of its own, and one that is started again the name that it had";
-
 /// Why an operation of the log failed, by what the caller must do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
@@ -122,9 +118,22 @@ pub enum LogError {
     /// Another producer with the same id has begun, or the client is broken beyond use.
     #[error("fenced or fatal: {0}")]
     Fatal(String),
+    /// Another member has joined the group under this one's name, and has taken over. As final as `Fatal`.
+    #[error(
+        "another process has begun under this service.instance, and has taken over: each process needs a name of its \
+         own, and one that is started again the name that it had"
+    )]
+    Replaced,
     /// A position lies outside what the log holds.
     #[error("{place:?}: offset {offset} is outside {low}..{high}")]
     OutOfRange { place: Place, offset: u64, low: u64, high: u64 },
+}
+
+impl LogError {
+    /// The client is of no more use.
+    pub fn is_final(&self) -> bool {
+        matches!(self, LogError::Fatal(_) | LogError::Replaced)
+    }
 }
 
 /// Low and high end of a partition.

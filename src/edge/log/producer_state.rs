@@ -51,7 +51,7 @@ impl ProducerState {
                 *self = ProducerState::Dead(format!("an earlier outcome is unknown: {why}"))
             }
             LogError::Fatal(why) => *self = ProducerState::Dead(why.clone()),
-            LogError::Retry(_) | LogError::OutOfRange { .. } => {}
+            LogError::Retry(_) | LogError::OutOfRange { .. } | LogError::Replaced => {}
         }
         error
     }

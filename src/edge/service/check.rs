@@ -23,7 +23,7 @@ pub fn check(config: &Config) -> Vec<Checked> {
     let mut checks = Vec::new();
     let mut say = |what, found| checks.push(Checked { what, found });
     say("schemas", settings::wire(config).map(|_| "fit the topics".to_owned()));
-    say("snapshots", snapshots(config));
+    say("snapshots", takes_a_file("snapshots.folder", &config.snapshots.folder));
     if config.has_embedded_log() {
         say("log", embedded(config));
         return checks;
@@ -64,11 +64,6 @@ fn transactions(log: &KafkaLog, config: &Config) -> Result<String, ServiceError>
     producer.drain(Duration::from_millis(100))?;
     producer.abort()?;
     Ok("may be begun".to_owned())
-}
-
-/// The folder takes a file.
-fn snapshots(config: &Config) -> Result<String, ServiceError> {
-    takes_a_file("snapshots.folder", &config.snapshots.folder)
 }
 
 /// The folder takes a file, or the nearest one above it, in which it will be made.

@@ -31,7 +31,7 @@ use crate::edge::clock::{Clock, WallClock};
 use crate::edge::http::api::Late;
 use crate::edge::http::{Health, Server, Shown};
 use crate::edge::log::embedded::EmbeddedLog;
-use crate::edge::log::{Log, LogError, REPLACED};
+use crate::edge::log::{Log, LogError};
 use crate::edge::metrics::{Metrics, stage_name};
 use crate::edge::recent::Recent;
 use crate::edge::shard::apply::Apply;
@@ -68,7 +68,6 @@ impl From<ShardError> for ServiceError {
     fn from(error: ShardError) -> ServiceError {
         match error {
             ShardError::Refused { .. } => ServiceError::Guard(error.to_string()),
-            ShardError::Log(LogError::Fatal(reason)) if reason == REPLACED => ServiceError::Guard(reason),
             ShardError::Log(error) => ServiceError::Broker(error),
         }
     }

@@ -241,7 +241,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
                 );
                 Err(ShardError::Refused { group: S::GROUP, partition: place.partition, reason })
             }
-            Err(LogError::Fatal(reason)) => Err(LogError::Fatal(reason).into()),
+            Err(error) if error.is_final() => Err(error.into()),
             Err(error) => {
                 tracing::debug!(%error, "the log could not be polled; it is polled again");
                 Ok(None)
@@ -310,7 +310,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
                         let restore = self.stage.restore(partition, committed.first().copied().flatten());
                         *owned = Owned::Restoring(RestoreSlot::new(restore, self.restore_threads));
                     }
-                    Err(LogError::Fatal(reason)) => return Err(LogError::Fatal(reason).into()),
+                    Err(error) if error.is_final() => return Err(error.into()),
                     Err(_) => {}
                 },
                 // The epoch of an open batch may be older than what the partition has seen before: it must not see less.

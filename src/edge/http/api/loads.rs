@@ -1,7 +1,5 @@
 //! Files sent from beginning to end, each part with how far it comes, so that a sender goes on where it stopped.
 
-use std::collections::BTreeSet;
-
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
@@ -86,12 +84,7 @@ impl Api {
     /// # Errors
     /// 503 where a partition is with nobody: how far it has come is not known then.
     fn claims(&self) -> Result<Vec<Claim>, Refusal> {
-        let here = self.health.partitions();
-        let here: BTreeSet<u32> = here
-            .iter()
-            .filter(|(group, ..)| *group == Group::Customer)
-            .map(|(_, number, ..)| *number)
-            .collect();
+        let here = self.health.numbers(Group::Customer);
         let others: Vec<Claim> =
             self.owners.all().into_iter().filter(|claim| claim.instance != self.instance).collect();
         let nobody = (0..self.partitions).find(|number| {

@@ -1,7 +1,8 @@
 //! `/api/v1`: events in, what is known of a customer, signals out.
 //!
 //! Every answer is JSON; one that is no success is `{"error": …}` in words. While the service starts, or while the
-//! partition of a customer is restored, the answer is 503 with `Retry-After`. A customer of another instance is asked of it.
+//! partition of a customer is restored, the answer is 503 with `Retry-After`. A customer of another instance is asked of
+//! it.
 
 mod customers;
 mod events;

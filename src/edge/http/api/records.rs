@@ -24,7 +24,8 @@ pub struct Ask {
     follow: Option<bool>,
 }
 
-/// One server-sent event a record; an event called `error` where it goes no further, and one called `end` where all that was there is sent and nothing is followed.
+/// One server-sent event a record; an event called `error` where it goes no further, and one called `end` where all that
+/// was there is sent and nothing is followed.
 pub async fn records(
     state: State<Late>,
     Path(name): Path<String>,

@@ -54,10 +54,7 @@ impl Membership {
                 self.unanswered = Some(Rebalance::Lost(self.owned.iter().copied().collect()));
                 Ok(Some(self.unanswered.clone()))
             }
-            Standing::Fenced => Err(LogError::Fatal(format!(
-                "member {} is fenced by a newer instance of its name",
-                self.name
-            ))),
+            Standing::Fenced => Err(LogError::Replaced),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::broker::{Broker, Shared, lock};
-use super::faults::{Failure, Operation};
+use super::faults::Operation;
 use super::fetcher::{Fetcher, Link};
 use crate::edge::log::group::{GroupMetadata, Membership};
 use crate::edge::log::{Ends, Group, GroupConsumer, LogError, Place, Reader, Rebalance, Record};
@@ -17,7 +17,7 @@ pub struct SimConsumer {
     fetcher: Fetcher,
     link: Link,
     /// Why it cannot go on.
-    dead: Option<String>,
+    dead: Option<LogError>,
 }
 
 impl SimConsumer {
@@ -32,7 +32,7 @@ impl SimConsumer {
     }
 
     fn alive(&self) -> Result<(), LogError> {
-        self.dead.as_ref().map_or(Ok(()), |why| Err(LogError::Fatal(why.clone())))
+        self.dead.clone().map_or(Ok(()), Err)
     }
 }
 
@@ -57,7 +57,7 @@ impl GroupConsumer for SimConsumer {
         }
         if let Some(strike) = broker.dice.strike(Operation::Poll) {
             let error = strike.error(Operation::Poll);
-            self.dead = (strike.failure == Failure::Fatal).then(|| error.to_string());
+            self.dead = error.is_final().then(|| error.clone());
             return Err(error);
         }
         if !self.membership.has_joined() || !broker.dice.chance(late) {
@@ -66,7 +66,7 @@ impl GroupConsumer for SimConsumer {
                 Ok(None) => {}
                 Ok(Some(outcome)) => return Ok(outcome),
                 Err(error) => {
-                    self.dead = Some(error.to_string());
+                    self.dead = Some(error.clone());
                     return Err(error);
                 }
             }
@@ -141,7 +141,7 @@ pub struct SimReader {
     broker: Shared,
     fetcher: Fetcher,
     link: Link,
-    dead: Option<String>,
+    dead: Option<LogError>,
 }
 
 impl SimReader {
@@ -150,7 +150,7 @@ impl SimReader {
     }
 
     fn alive(&self) -> Result<(), LogError> {
-        self.dead.as_ref().map_or(Ok(()), |why| Err(LogError::Fatal(why.clone())))
+        self.dead.clone().map_or(Ok(()), Err)
     }
 }
 
@@ -172,7 +172,7 @@ impl Reader for SimReader {
         }
         if let Some(strike) = broker.dice.strike(Operation::Read) {
             let error = strike.error(Operation::Read);
-            self.dead = (strike.failure == Failure::Fatal).then(|| error.to_string());
+            self.dead = error.is_final().then(|| error.clone());
             return Err(error);
         }
         self.fetcher.read(&mut broker, each)

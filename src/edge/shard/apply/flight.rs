@@ -152,7 +152,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
                 flight.stage = FlightStage::AtCommitter;
                 Ok(Some(HandOver::Submit { batch: Arc::clone(&flight.batch), metadata }))
             }
-            Err(LogError::Fatal(reason)) => Err(LogError::Fatal(reason).into()),
+            Err(error) if error.is_final() => Err(error.into()),
             Err(_) => Ok(None),
         }
     }
@@ -202,7 +202,7 @@ impl<L: Log, S: Stage<L>> Apply<L, S> {
         let places: Vec<Place> = kept.iter().map(|(partition, _)| lead(S::GROUP, *partition)).collect();
         let committed = match self.consumer.committed(&places, Duration::from_millis(100)) {
             Ok(committed) => committed,
-            Err(LogError::Fatal(reason)) => return Err(LogError::Fatal(reason).into()),
+            Err(error) if error.is_final() => return Err(error.into()),
             Err(_) => return Ok(()),
         };
         let now: BTreeMap<u32, u64> = kept
