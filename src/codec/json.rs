@@ -119,7 +119,8 @@ impl<'a> Value<'_, 'a> {
         Ok(match place.and_then(|place| u8::try_from(place).ok()) {
             Some(place) => Slot::Symbol(place),
             None => {
-                self.reject(Rejected::new(Reject::InvalidValue, format!("{text:.64?} is not known here")))
+                let known = symbols.join(", ");
+                self.reject(Rejected::new(Reject::InvalidValue, format!("{text:.64?} is none of {known}")))
             }
         })
     }

@@ -21,6 +21,7 @@ pub struct Service {
     pub shards: u16,
     /// Where the page, the API, metrics, probes and version are served. Off loopback `http_token` is required.
     /// Default 127.0.0.1:9464.
+    #[serde(deserialize_with = "units::address")]
     pub http: SocketAddr,
     /// Where other instances reach it, as "http://host:port"; a question about a customer of another instance is
     /// passed on to it. Default: `http`, unless that is every address of the machine.

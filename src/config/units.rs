@@ -1,6 +1,7 @@
 //! Durations, sizes and moments as people write them.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
@@ -122,6 +123,13 @@ pub fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeMs, D::E
     deserializer.deserialize_str(Text {
         expected: "a date or moment in UTC such as 2000-01-01 or 2000-01-01T12:00:00Z",
         parse: parse_moment,
+    })
+}
+
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    deserializer.deserialize_str(Text {
+        expected: "an IP address and a port such as \"127.0.0.1:9464\" or \"[::1]:9464\"",
+        parse: |text| text.parse().ok(),
     })
 }
 

@@ -128,7 +128,14 @@ fn the_environment_is_checked_only_when_asked() {
 
 #[test]
 fn a_wrong_command_line_is_exit_code_2() {
-    for wrong in [&[][..], &["destroy"], &["validate"], &["topics"], &["version", "--loud"]] {
+    for wrong in [
+        &[][..],
+        &["destroy"],
+        &["validate"],
+        &["topics"],
+        &["version", "--loud"],
+        &["dead-letters", "list", "--reason", "lat"],
+    ] {
         let output = run(wrong);
         assert_eq!((code(&output), out(&output).as_str()), (2, ""), "{wrong:?}");
     }

@@ -48,6 +48,13 @@ fn the_default_file_lists_and_explains_every_option() {
 }
 
 #[test]
+fn an_address_is_no_name() {
+    let problem = only("[service]\nhttp = \"localhost:9464\"\n");
+    assert_eq!((problem.path.as_str(), problem.line), ("service.http", Some(2)));
+    assert!(problem.message.contains("such as \"127.0.0.1:9464\""), "{problem:?}");
+}
+
+#[test]
 fn every_fault_is_reported_at_its_place_with_what_was_meant() {
     let refusal = refusal(
         "[kafka]\n\

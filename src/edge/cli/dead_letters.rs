@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::{Exit, Failure, Format, output};
+use crate::event::Reject;
 
 const RECORDS: &str = "/api/v1/records/dead-letters?from=start&follow=false";
 /// Shown of a list at most, the newest.
@@ -32,8 +33,8 @@ enum Action {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  habitue dead-letters list --reason late")]
 struct List {
-    /// Only of this reason, such as malformed or late.
-    #[arg(long)]
+    /// Only of this reason.
+    #[arg(long, value_parser = Reject::ALL.map(Reject::name))]
     reason: Option<String>,
     /// How the result is written.
     #[arg(long, value_enum, default_value_t)]

@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "FOLDER", conflicts_with = "past_only")]
     folder: Option<PathBuf>,
     /// Where the page and the interface are served.
-    #[arg(long, default_value = "127.0.0.1:9464")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9464")]
     http: SocketAddr,
     /// How much faster than life the shop goes on, until it has caught up with today.
     #[arg(long, default_value_t = 1_440, value_parser = clap::value_parser!(u32).range(1..=100_000))]

@@ -16,7 +16,7 @@ use super::{Exit, Failure};
 use crate::codec::event_json;
 use crate::config::Mapping;
 use crate::edge::csv_file::progress;
-use crate::edge::event_files::{EventFiles, Next, ReadError};
+use crate::edge::event_files::{EventFiles, ReadError};
 use crate::event::TimeMs;
 
 /// Send the history in event files to a running service, in the order of time.
@@ -54,6 +54,14 @@ pub struct Args {
     client: Client,
 }
 
+/// How far the service is.
+#[derive(Debug, serde::Deserialize)]
+struct At {
+    position: u64,
+    watermark_ms: Option<TimeMs>,
+    lateness_ms: TimeMs,
+}
+
 /// What was done.
 #[derive(Debug, Default)]
 struct Sent {
@@ -68,15 +76,19 @@ struct Sent {
 impl Args {
     pub fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
         let mapping = Mapping::read(&self.mapping)?;
-        let bar = progress(&self.files);
-        let mut files = EventFiles::open(&self.files, &mapping, &self.form.clone().into(), &bar)?;
         let name = match &self.name {
             Some(name) => name.clone(),
             None => self.default_name()?,
         };
         let mut load = Load { args: &self, path: format!("/api/v1/loads/{}", encoded(&name)), position: 0 };
         let began = Instant::now();
-        let sent = load.all(&mut files, &bar)?;
+        let at = load.ask()?;
+        if at.position == 0 {
+            self.check(&mapping, &at)?;
+        }
+        let bar = progress(&self.files);
+        let mut files = self.open(&mapping, &bar)?;
+        let sent = load.all(at.position, &mut files, &bar)?;
         bar.finish_and_clear();
         let left_out: Vec<(&str, u64)> =
             files.left_out().iter().map(|(reason, count)| (reason.name(), *count)).collect();
@@ -105,6 +117,38 @@ impl Args {
             writeln!(out, "left out, {reason}: {count} rows")?;
         }
         if sent.rejected > 0 { Err(Failure::new(Exit::Failed, "")) } else { Ok(()) }
+    }
+
+    fn open(&self, mapping: &Mapping, bar: &ProgressBar) -> Result<EventFiles, Failure> {
+        Ok(EventFiles::open(&self.files, mapping, &self.form.clone().into(), bar)?)
+    }
+
+    /// Reads through the files before anything is sent: what lies too far before an event above it would be taken and
+    /// then be a dead letter. Pipes can be read once only.
+    fn check(&self, mapping: &Mapping, at: &At) -> Result<(), Failure> {
+        if !self.files.iter().all(|file| file.is_file()) {
+            return Ok(());
+        }
+        let mut files = self.open(mapping, &ProgressBar::hidden())?;
+        let Some(first) = files.next_event()? else { return Ok(()) };
+        let mut newest_ms = first.event().time_ms();
+        check_watermark(newest_ms, at.watermark_ms)?;
+        for number in 2_u64.. {
+            let Some(next) = files.next_event()? else { break };
+            let time_ms = next.event().time_ms();
+            newest_ms = newest_ms.max(time_ms);
+            if newest_ms - time_ms > at.lateness_ms {
+                let [before, lateness] = [newest_ms - time_ms, at.lateness_ms].map(shown);
+                return Err(Failure::new(
+                    Exit::Failed,
+                    format!(
+                        "event {number} (time_ms {time_ms}) lies {before} before one above it, and more than {lateness} \
+                         is too late: sort the file by time, or raise engine.lateness. Nothing was sent"
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn default_name(&self) -> Result<String, Failure> {
@@ -141,8 +185,7 @@ struct Load<'a> {
 }
 
 impl Load<'_> {
-    fn all(&mut self, files: &mut EventFiles, bar: &ProgressBar) -> Result<Sent, Failure> {
-        let (position, watermark_ms) = self.ask()?;
+    fn all(&mut self, position: u64, files: &mut EventFiles, bar: &ProgressBar) -> Result<Sent, Failure> {
         self.position = position;
         let mut sent = Sent { skipped: position, ..Sent::default() };
         for skipped in 0..position {
@@ -152,11 +195,7 @@ impl Load<'_> {
             }
         }
         let mut batch = Vec::with_capacity(self.args.batch as usize);
-        let mut is_first = position == 0;
         while let Some(next) = files.next_event()? {
-            if std::mem::take(&mut is_first) {
-                check_watermark(&next, watermark_ms)?;
-            }
             batch.push(event_json(&next.event()).to_string());
             if batch.len() == self.args.batch as usize {
                 self.send(&mut batch, &mut sent, bar)?;
@@ -168,12 +207,10 @@ impl Load<'_> {
         Ok(sent)
     }
 
-    /// The position and the watermark, as the service has them.
-    fn ask(&self) -> Result<(u64, Option<TimeMs>), Failure> {
+    fn ask(&self) -> Result<At, Failure> {
         let body = self.patiently(|| self.args.client.get(&self.path))?;
-        let position = body["position"].as_u64();
-        let position = position.ok_or_else(|| Failure::new(Exit::Failed, "the service tells no position"))?;
-        Ok((position, body["watermark_ms"].as_i64()))
+        serde_json::from_value(body)
+            .map_err(|error| Failure::new(Exit::Failed, format!("the service's answer: {error}")))
     }
 
     fn send(&mut self, batch: &mut Vec<String>, sent: &mut Sent, bar: &ProgressBar) -> Result<(), Failure> {
@@ -185,7 +222,7 @@ impl Load<'_> {
         let taken = self.patiently(|| {
             if lost {
                 // Whether the part was taken before the connection broke is asked, not guessed.
-                position = self.ask()?.0;
+                position = self.ask()?.position;
                 if position == to {
                     return self.args.client.get(&self.path);
                 }
@@ -207,8 +244,11 @@ impl Load<'_> {
         sent.accepted += batch.len() as u64 - rejected;
         sent.rejected += rejected;
         if sent.reason.is_none() && rejected > 0 {
-            let reasons = taken["results"].as_array().into_iter().flatten();
-            sent.reason = reasons.filter_map(|item| item["reason"].as_str()).next().map(str::to_owned);
+            let results = taken["results"].as_array().into_iter().flatten();
+            sent.reason = results.zip(to - batch.len() as u64 + 1..).find_map(|(item, number)| {
+                let (reason, id) = (item["reason"].as_str()?, item["event_id"].as_str().unwrap_or_default());
+                Some(format!("event {number}, {id}: {reason}"))
+            });
         }
         batch.clear();
         bar.set_message(format!("{} events", self.position));
@@ -242,12 +282,19 @@ impl Load<'_> {
     }
 }
 
-fn check_watermark(first: &Next, watermark_ms: Option<TimeMs>) -> Result<(), Failure> {
-    let first_ms = first.clone().event().time_ms();
+fn shown(span_ms: TimeMs) -> String {
+    match span_ms as f64 / 3_600_000.0 {
+        hours if hours < 2.0 => format!("{:.1} minutes", hours * 60.0),
+        hours if hours < 48.0 => format!("{hours:.1} hours"),
+        hours => format!("{:.1} days", hours / 24.0),
+    }
+}
+
+fn check_watermark(first_ms: TimeMs, watermark_ms: Option<TimeMs>) -> Result<(), Failure> {
     let Some(watermark_ms) = watermark_ms.filter(|watermark_ms| first_ms < *watermark_ms) else { return Ok(()) };
-    let days = (watermark_ms - first_ms) as f64 / 86_400_000.0;
+    let below = shown(watermark_ms - first_ms);
     let message = format!(
-        "the first event (time_ms {first_ms}) lies {days:.1} days below the service's watermark ({watermark_ms}): it \
+        "the first event (time_ms {first_ms}) lies {below} below the service's watermark ({watermark_ms}): it \
          has seen later events, and everything older is refused as late. Load history before live events come, or \
          into a service with an empty log"
     );

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Run, Service, ServiceError, Started, thread};
+use super::{Run, Service, ServiceError, Started, settings, thread};
 use crate::edge::http::api::{Api, Forward, Intake, Limits};
 use crate::edge::ingest::Ingest;
 use crate::edge::log::Log;
@@ -44,6 +44,7 @@ impl Service {
         let limits = Limits {
             record_bytes_max: usize::try_from(config.engine.record_bytes_max).unwrap_or(usize::MAX),
             time_min_ms: config.engine.event_time_min_ms,
+            lateness_ms: settings::millis(config.engine.lateness),
         };
         let shared = observed.shared.get_or_init(|| Arc::clone(&environment.shared));
         let api = Api {

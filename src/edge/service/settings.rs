@@ -138,7 +138,7 @@ fn form(form: WireForm) -> codec::WireForm {
     }
 }
 
-fn millis(duration: Duration) -> TimeMs {
+pub(super) fn millis(duration: Duration) -> TimeMs {
     TimeMs::try_from(duration.as_millis()).unwrap_or(TimeMs::MAX)
 }
 

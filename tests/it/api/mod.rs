@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::embedded::Folder;
 use document::Document;
 use service::Service;
 
@@ -65,6 +66,13 @@ fn conversation(service: &Service) -> Vec<Answered> {
     assert!(
         reason(0).contains("did you mean purchase?") && reason(2).starts_with("missing_field"),
         "{taken}"
+    );
+    let kind = json!({ "type": "engagement", "event_id": "k", "customer": "ada", "kind": "viewed", "time_ms": null });
+    let (_, taken) = post(&mut answers, "/api/v1/events", &kind);
+    let reason = taken["results"][0]["reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.starts_with("invalid_value: kind: \"viewed\" is none of view, "),
+        "no time is now: {taken}"
     );
     let far = json!({ "type": "purchase", "time_ms": 9_000_000_000_000_i64, "event_id": "x", "order": "x",
         "currency": "EUR", "lines": [{ "item": "i", "quantity": 1, "unit_price_minor": 1 }] });
@@ -169,6 +177,42 @@ fn a_pipe_is_sent_as_it_comes_and_a_bad_line_is_named() {
     {
         assert!(err.contains(line), "{line}: {err}");
     }
+}
+
+/// A file that is not in order of time would be taken, and most of it be late.
+#[test]
+fn files_are_read_through_before_a_load_is_sent() {
+    let service = Service::start();
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.path()).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let mapping = file(
+        "mapping.toml",
+        "[time]\ncolumn = \"at\"\nunit = \"seconds\"\n[constants]\ncurrency = \"EUR\"\n\
+         [purchase]\ncustomer = \"who\"\norder = \"order\"\nitem = \"item\"\nprice = \"price\"\n",
+    );
+    let load = |file: &str| {
+        let arguments = ["load", file, "--mapping", &mapping, "--url", service.origin()];
+        let output = Command::new(env!("CARGO_BIN_EXE_habitue")).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let head = "at,who,order,item,price\n";
+    let mixed =
+        format!("{head}1600009000,zoe,o1,tea,4.50\n1600009000,zoe,o2,tea,4.50\n1600000000,zoe,o3,tea,4.50\n");
+    let (code, out, err) = load(&file("mixed.csv", &mixed));
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("event 3 (time_ms 1600000000000) lies 2.5 hours before one above it"), "{err}");
+    assert_eq!(service.get("/api/v1/customers/zoe").0, 404, "nothing was sent");
+    let ahead = format!("{head}1600000000,zoe,o1,tea,4.50\n9000000000,zoe,o2,tea,4.50\n");
+    let (code, out, err) = load(&file("ahead.csv", &ahead));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(out.contains(": 1 events taken, 0 had been taken before, 1 refused; 2 rows"), "{out}");
+    assert!(out.contains("first refusal: event 2, ") && out.contains(": implausible_time"), "{out}");
 }
 
 /// Too many events at once, and too many who read a topic.

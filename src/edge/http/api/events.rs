@@ -32,13 +32,15 @@ const EVENTS_MAX: usize = 5_000;
 pub struct Limits {
     pub record_bytes_max: usize,
     pub time_min_ms: TimeMs,
+    /// How far an event may lie before a later one that came first.
+    pub lateness_ms: TimeMs,
 }
 
 /// From JSON to records of the input topics.
 pub struct Intake {
     wire: Arc<Wire>,
     partitions: u32,
-    limits: Limits,
+    pub limits: Limits,
     /// By [`Input::index`].
     decoders: Mutex<Vec<Decoder>>,
     clock: Arc<dyn Clock>,
@@ -124,7 +126,7 @@ impl Intake {
     }
 
     fn record(&self, event: &Event<'_>, text: &[u8]) -> Result<Outgoing, String> {
-        let Limits { record_bytes_max, time_min_ms } = self.limits;
+        let Limits { record_bytes_max, time_min_ms, .. } = self.limits;
         let now_ms = self.now_ms();
         if event.time_ms() > now_ms + AHEAD_MAX_MS {
             return Err(format!("implausible_time: more than an hour after {now_ms}, which is now"));
@@ -173,13 +175,13 @@ impl Head<'_> {
     }
 }
 
-/// The object with a time in front.
+/// The object with a time; what is none stays as it is.
 fn with_time(text: &str, time_ms: TimeMs) -> String {
-    match text.trim_start().strip_prefix('{') {
-        Some(rest) if rest.trim_start().starts_with('}') => format!("{{\"time_ms\":{time_ms}{rest}"),
-        Some(rest) => format!("{{\"time_ms\":{time_ms},{rest}"),
-        None => text.to_owned(),
-    }
+    let Ok(mut fields) = serde_json::from_str::<serde_json::Map<String, Value>>(text) else {
+        return text.to_owned();
+    };
+    fields.insert("time_ms".to_owned(), json!(time_ms));
+    Value::Object(fields).to_string()
 }
 
 pub async fn events(state: State<Late>, body: Bytes) -> Result<Response, Refusal> {

@@ -24,6 +24,8 @@ pub struct LoadAnswer {
     /// The largest event time below which a partition takes nothing any more, whichever instance has it; null while none
     /// has seen an event.
     watermark_ms: Option<TimeMs>,
+    /// How far an event may lie before a later one that was sent first: `engine.lateness`.
+    lateness_ms: TimeMs,
 }
 
 pub async fn position(state: State<Late>, Path(name): Path<String>) -> Result<Json<LoadAnswer>, Refusal> {
@@ -32,7 +34,7 @@ pub async fn position(state: State<Late>, Path(name): Path<String>) -> Result<Js
     let position = api.position(&name).await?;
     let others = claims.iter().filter_map(|claim| claim.watermark_ms);
     let watermark_ms = others.chain(api.inbox.watermark_ms()).max();
-    Ok(Json(LoadAnswer { name, position, watermark_ms }))
+    Ok(Json(LoadAnswer { name, position, watermark_ms, lateness_ms: api.events.limits.lateness_ms }))
 }
 
 #[derive(Debug, Deserialize)]
