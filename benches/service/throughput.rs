@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct Run {
     pub cpu_seconds: f64,
     pub wall_seconds: f64,
+    /// Lists of recommendations that went out.
+    pub lists: f64,
 }
 
 pub fn run(workload: Workload, without: &str, rounds: usize, records: u64) {
@@ -33,7 +35,7 @@ pub fn run(workload: Workload, without: &str, rounds: usize, records: u64) {
         workload.name(),
         begun.elapsed().as_secs_f64()
     );
-    println!("round  passthrough: ev/CPU-s   ev/s    service: ev/CPU-s   ev/s    ratio");
+    println!("round  passthrough: ev/CPU-s   ev/s    service: ev/CPU-s   ev/s    ratio   lists/1000");
     let per_second = |seconds: f64| records as f64 / seconds;
     let (mut passed, mut served, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
@@ -43,12 +45,13 @@ pub fn run(workload: Workload, without: &str, rounds: usize, records: u64) {
         served.push(per_second(b.cpu_seconds));
         ratios.push(a.cpu_seconds / b.cpu_seconds);
         println!(
-            "{round:>5} {:>22.0} {:>7.0} {:>20.0} {:>7.0} {:>8.3}",
+            "{round:>5} {:>22.0} {:>7.0} {:>20.0} {:>7.0} {:>8.3} {:>12.0}",
             per_second(a.cpu_seconds),
             per_second(a.wall_seconds),
             per_second(b.cpu_seconds),
             per_second(b.wall_seconds),
             a.cpu_seconds / b.cpu_seconds,
+            1_000.0 * b.lists / records as f64,
         );
     }
     println!("median {:>21.0} {:>28.0} {:>16.3}", median(&passed), median(&served), median(&ratios));
@@ -59,7 +62,7 @@ pub fn run(workload: Workload, without: &str, rounds: usize, records: u64) {
 
 fn pass(setting: &Setting, counts: &Counts) -> Run {
     let report = passthrough::report(passthrough::spawn(setting, counts, INTERVAL_MS));
-    Run { cpu_seconds: report.cpu_seconds, wall_seconds: report.wall_seconds }
+    Run { cpu_seconds: report.cpu_seconds, wall_seconds: report.wall_seconds, lists: 0.0 }
 }
 
 /// Wall time until every input is committed; processor time until the market stage has followed too.
@@ -83,7 +86,7 @@ fn serve(cluster: &Cluster, setting: &Setting, counts: &Counts) -> Run {
     if refused > 0.0 {
         println!("      {refused} dead letters");
     }
-    Run { cpu_seconds, wall_seconds }
+    Run { cpu_seconds, wall_seconds, lists: product.metric("habitue_recommendations_total") }
 }
 
 fn await_all(product: &mut Product, group: &Committed, wanted: &[(Place, u64)]) {
