@@ -29,7 +29,7 @@ pub struct Mapping {
 }
 
 /// `[time]`: the column of event time. Cells are numbers since the epoch, or dates with or without a time
-/// of day, in UTC ("2010-12-01", "2010-12-01 08:26:00").
+/// of day ("2010-12-01", "2010-12-01 08:26"), in UTC where no zone stands behind it ("2010-12-01T08:26:00.5+01:00").
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Time {

@@ -40,7 +40,7 @@ pub use service::{LogFormat, LogLevel, Logging, Service, Snapshots};
 pub use settings::PUBLISHED;
 pub use suggest::nearest;
 pub use topics::{Retention, Topics, Wire, WireForm};
-pub use units::{parse_moment, show_bytes, show_day, show_duration};
+pub use units::{parse_moment, parse_time, show_bytes, show_day, show_duration};
 
 /// Everything an operator can set.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]

@@ -68,6 +68,39 @@ pub fn parse_moment(text: &str) -> Option<TimeMs> {
     valid.then_some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000)
 }
 
+/// Milliseconds since the epoch of a time as files have it: as [`parse_moment`], or without seconds, with a fraction of a
+/// second, and with what the clock is ahead of UTC: "2024-01-31 10:00", "2024-01-31T10:00:00.25+02:00", "2024-01-31 10:00:00
+/// UTC". Without a zone it is UTC.
+pub fn parse_time(text: &str) -> Option<TimeMs> {
+    let Some((date, rest)) = text.split_once(['T', 't', ' ']) else { return parse_moment(text) };
+    let rest = rest.strip_suffix("UTC").unwrap_or(rest).trim();
+    let (clock, ahead_minutes) = match (rest.strip_suffix(['Z', 'z']), rest.rfind(['+', '-'])) {
+        (Some(clock), _) => (clock, 0),
+        (None, Some(at)) => (rest[..at].trim_end(), ahead_minutes(&rest[at..])?),
+        (None, None) => (rest, 0),
+    };
+    let (clock, fraction) = clock.split_once(['.', ',']).unwrap_or((clock, "0"));
+    if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits = fraction.bytes().chain(*b"00").take(3);
+    let fraction_ms = digits.fold(0, |ms, digit| 10 * ms + TimeMs::from(digit - b'0'));
+    let seconds = if clock.matches(':').count() == 1 { ":00" } else { "" };
+    let moment = parse_moment(&format!("{date}T{clock}{seconds}"))?;
+    Some(moment + fraction_ms - ahead_minutes * 60_000)
+}
+
+/// Of "+02:00", "-0730" or "+01".
+fn ahead_minutes(text: &str) -> Option<i64> {
+    let (sign, digits) = text.split_at(1);
+    let digits = digits.replace(':', "");
+    let is_zone = matches!(digits.len(), 2 | 4) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let hours: i64 = digits.get(..2).filter(|_| is_zone)?.parse().ok()?;
+    let minutes: i64 = digits.get(2..4).map_or(Ok(0), str::parse).ok()?;
+    let ahead = (hours < 24 && minutes < 60).then_some(60 * hours + minutes)?;
+    Some(if sign == "-" { -ahead } else { ahead })
+}
+
 /// "2000-01-01" for a day since 1970-01-01. The inverse of [`parse_moment`] (Hinnant, 2013).
 pub fn show_day(day: i32) -> String {
     let days = i64::from(day) + 719_468;
@@ -152,6 +185,34 @@ mod tests {
             assert_eq!(parse(wrong, &DURATIONS), None, "{wrong}");
         }
         assert_eq!(show_duration(Duration::ZERO), "0s");
+    }
+
+    #[test]
+    fn times_of_files_have_zones_and_fractions() {
+        for (text, ms) in [
+            ("2024-01-31", 1_706_659_200_000),
+            ("2024-01-31 10:00", 1_706_695_200_000),
+            ("2024-01-31 10:00:07", 1_706_695_207_000),
+            ("2024-01-31T10:00:07Z", 1_706_695_207_000),
+            ("2024-01-31T10:00:07.25Z", 1_706_695_207_250),
+            ("2024-01-31 10:00:07.123456+02:00", 1_706_688_007_123),
+            ("2024-01-31T00:30-0730", 1_706_688_000_000),
+            ("2024-01-31 10:00:07 UTC", 1_706_695_207_000),
+            ("2024-01-31 10:00:07 +01", 1_706_691_607_000),
+        ] {
+            assert_eq!(parse_time(text), Some(ms), "{text}");
+        }
+        for wrong in [
+            "",
+            "soon",
+            "2024-01-31 10",
+            "2024-01-31 25:00",
+            "2024-01-31T10:00:00.Z",
+            "2024-01-31T10:00+2",
+            "2024-01-31T10:00+99:00",
+        ] {
+            assert_eq!(parse_time(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

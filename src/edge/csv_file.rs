@@ -112,6 +112,12 @@ impl<R: Read> Read for Squeezed<R> {
     }
 }
 
+/// Whether both are there, and are one file: then writing to one would destroy the other.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(one).is_some_and(|path| Some(path) == real(other))
+}
+
 /// By bytes of the files, on standard error where that is a terminal.
 pub fn progress(files: &[PathBuf]) -> ProgressBar {
     let size = |file: &PathBuf| std::fs::metadata(file).map_or(0, |metadata| metadata.len());

@@ -25,7 +25,7 @@ const VERDICTS_MAX: usize = 50_000;
 const CUSTOMERS_MAX: usize = 20_000;
 /// Signals kept of a customer, of each topic but lists, of which only the last is asked for: they are long.
 const OF_CUSTOMER_MAX: usize = 5;
-/// At the start, so many records of each partition are read back.
+/// At the start, so many scores, lists and dead letters of each partition are read back.
 const READ_BACK: u64 = 2_000;
 /// Signals that a slow listener may be behind before it misses some.
 const LISTENER_BEHIND_MAX: usize = 1_024;
@@ -142,37 +142,38 @@ impl Recent {
     /// What the log says other than "not yet".
     pub fn follow<L: Log>(&self, log: &L, stop: &Stop) -> Result<(), LogError> {
         let mut reader = log.reader()?;
-        let mut next = patiently(stop, || begin(log, &mut reader))?;
-        assign(&mut reader, &next)?;
+        let mut places = patiently(stop, || begin(log, &mut reader))?;
+        assign(&mut reader, &places)?;
         while !stop.is_set() {
-            self.turn(&mut reader, &mut next, Duration::from_millis(100))?;
+            self.turn(&mut reader, &mut places, Duration::from_millis(100))?;
         }
         Ok(())
     }
 
-    /// Hears what has come; `next` is where each place is read next.
-    fn turn<R: Reader>(
-        &self,
-        reader: &mut R,
-        next: &mut BTreeMap<Place, u64>,
-        wait: Duration,
-    ) -> Result<(), LogError> {
+    /// Hears what has come, and tells what is new.
+    fn turn<R: Reader>(&self, reader: &mut R, places: &mut Places, wait: Duration) -> Result<(), LogError> {
         let polled = reader.poll(wait, &mut |record| {
-            next.insert(record.place, record.offset + 1);
-            self.hear(record);
+            let Record { place, offset, .. } = record;
+            let told = self.hear(record);
+            let at = places.entry(place).or_default();
+            at.next = offset + 1;
+            if offset >= at.new {
+                // Nobody may be listening.
+                let _ = self.listeners.send(told);
+            }
         });
         match polled {
             Ok(_) | Err(LogError::Retry(_)) => Ok(()),
             // Deleted while we were behind: what is left of it is enough here, and the other places go on.
             Err(LogError::OutOfRange { place, low, .. }) => {
-                next.insert(place, low);
-                assign(reader, next)
+                places.entry(place).or_default().next = low;
+                assign(reader, places)
             }
             Err(error) => Err(error),
         }
     }
 
-    fn hear(&self, record: Record<'_>) {
+    fn hear(&self, record: Record<'_>) -> Arc<Told> {
         let number = self.heard.fetch_add(1, Ordering::Relaxed);
         let Place { topic, partition } = record.place;
         let told = Arc::new(Told {
@@ -188,11 +189,10 @@ impl Recent {
             Topic::Feedback => lock(&self.verdicts).hear(number, &told.bytes),
             _ => {}
         }
-        // Nobody may be listening.
-        let _ = self.listeners.send(Arc::clone(&told));
         if !matches!(topic, Topic::DeadLetters | Topic::Feedback) {
-            self.remember(told, number);
+            self.remember(Arc::clone(&told), number);
         }
+        told
     }
 
     fn remember(&self, told: Arc<Told>, number: u64) {
@@ -204,9 +204,16 @@ impl Recent {
         drop(known);
         let mut order = lock(&self.order);
         order.push_back((customer, number));
-        while order.len() > CUSTOMERS_MAX {
+        while order.len() > CUSTOMERS_MAX && self.customers.len() > CUSTOMERS_MAX {
             let Some((customer, number)) = order.pop_front() else { break };
             self.customers.remove_if(&customer, |_, known| known.number == number);
+        }
+        // Of few customers with many signals: only the last of each says who goes first.
+        if order.len() > 4 * CUSTOMERS_MAX {
+            let is_last = |customer: &String, number| {
+                self.customers.get(customer).is_some_and(|known| known.number == number)
+            };
+            order.retain(|(customer, number)| is_last(customer, *number));
         }
     }
 }
@@ -262,21 +269,38 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn begin<L: Log>(log: &L, reader: &mut L::Reader) -> Result<BTreeMap<Place, u64>, LogError> {
-    let mut from = BTreeMap::new();
+/// Where each place is followed.
+type Places = BTreeMap<Place, At>;
+
+#[derive(Debug, Default)]
+struct At {
+    /// Read next.
+    next: u64,
+    /// What lies before was said before we listened, and is told to nobody.
+    new: u64,
+}
+
+fn begin<L: Log>(log: &L, reader: &mut L::Reader) -> Result<Places, LogError> {
+    let mut places = Places::new();
     for topic in FOLLOWED {
         for partition in 0..log.partitions(topic)?.unwrap_or(0) {
             let place = Place::new(topic, partition);
             let ends = reader.ends(place)?;
-            let read_back = if topic == Topic::Feedback { VERDICTS_MAX as u64 } else { READ_BACK };
-            from.insert(place, ends.low.max(ends.stable.saturating_sub(read_back)));
+            let read_back = match topic {
+                Topic::Feedback => VERDICTS_MAX as u64,
+                // All of them may lie in one partition.
+                Topic::Alerts => ALERTS_MAX as u64,
+                _ => READ_BACK,
+            };
+            let next = ends.low.max(ends.stable.saturating_sub(read_back));
+            places.insert(place, At { next, new: ends.stable });
         }
     }
-    Ok(from)
+    Ok(places)
 }
 
-fn assign<R: Reader>(reader: &mut R, next: &BTreeMap<Place, u64>) -> Result<(), LogError> {
-    reader.assign(&next.iter().map(|(place, offset)| (*place, *offset)).collect::<Vec<_>>())
+fn assign<R: Reader>(reader: &mut R, places: &Places) -> Result<(), LogError> {
+    reader.assign(&places.iter().map(|(place, at)| (*place, at.next)).collect::<Vec<_>>())
 }
 
 fn patiently<T>(stop: &Stop, mut ask: impl FnMut() -> Result<T, LogError>) -> Result<T, LogError> {
@@ -408,11 +432,18 @@ mod tests {
         tell(Topic::Recommendations, "ada", 1);
         tell(Topic::Recommendations, "ada", 2);
         let mut reader = log.reader().expect("a reader");
-        let mut next = begin(&log, &mut reader).expect("ends");
-        assign(&mut reader, &next).expect("assigned");
-        for _ in 0..20 {
-            recent.turn(&mut reader, &mut next, Duration::ZERO).expect("read");
-        }
+        let mut places = begin(&log, &mut reader).expect("ends");
+        assign(&mut reader, &places).expect("assigned");
+        let mut read = || {
+            for _ in 0..20 {
+                recent.turn(&mut reader, &mut places, Duration::ZERO).expect("read");
+            }
+        };
+        read();
+        assert!(listener.try_recv().is_err(), "what was said before is told to nobody");
+        tell(Topic::DeadLetters, "bob", 3);
+        read();
+        assert_eq!(listener.try_recv().expect("what is new is").topic, Topic::DeadLetters);
         let of_ada: Vec<u8> =
             recent.of_customer("ada", Topic::Scores).iter().map(|told| told.bytes[0]).collect();
         assert_eq!(of_ada, [7, 6, 5, 4, 3], "newest first");
@@ -420,16 +451,22 @@ mod tests {
         assert_eq!(lists.iter().map(|told| told.bytes[0]).collect::<Vec<_>>(), [2], "the last one alone");
         assert_eq!(recent.alerts(10, |_| true).len(), 1);
         assert_eq!(recent.alerts(10, |told| told.customer == "ada").len(), 0);
-        assert!(listener.try_recv().is_ok());
         assert!(recent.show(&recent.alerts(1, |_| true)[0])["unreadable"].is_string());
         assert!(recent.show(&recent.alerts(1, |_| true)[0])["verdict"].is_null());
-        for number in 0..=CUSTOMERS_MAX as u64 {
+        let hear = |number: u64, key: &str| {
             let place = Place::new(Topic::Scores, 1);
-            let key = format!("c{number}");
-            let record =
-                Record { place, offset: number, timestamp_ms: 0, key: Some(key.as_bytes()), value: None };
-            recent.hear(record);
-        }
+            recent.hear(Record {
+                place,
+                offset: number,
+                timestamp_ms: 0,
+                key: Some(key.as_bytes()),
+                value: None,
+            });
+        };
+        (0..5 * CUSTOMERS_MAX as u64).for_each(|number| hear(number, "eve"));
+        assert_eq!(recent.of_customer("ada", Topic::Scores).len(), 5, "many signals are not many customers");
+        assert!(lock(&recent.order).len() <= 4 * CUSTOMERS_MAX);
+        (0..=CUSTOMERS_MAX as u64).for_each(|number| hear(number, &format!("c{number}")));
         assert!(recent.customers.len() <= CUSTOMERS_MAX);
         assert!(recent.of_customer("ada", Topic::Scores).is_empty(), "longest without a signal");
     }

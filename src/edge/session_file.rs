@@ -37,7 +37,9 @@ impl SessionFile {
         }
         self.lines = number;
         let malformed = |reason: String| at_line(io::ErrorKind::InvalidData, reason);
-        let line = str::from_utf8(&self.line)
+        // A mark of the order of bytes is no part of the first item.
+        let line = self.line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&self.line);
+        let line = str::from_utf8(line)
             .map_err(|error| malformed(format!("byte {} is not UTF-8", error.valid_up_to() + 1)))?;
         let items: Vec<&str> = line.split_ascii_whitespace().collect();
         match items.iter().find(|item| item.contains(char::is_control)) {

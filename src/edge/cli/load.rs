@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::backtest::NOTHING_READ;
 use super::client::{Client, encoded};
 use super::input::CsvForm;
 use super::output;
@@ -116,7 +117,11 @@ impl Args {
         for (reason, count) in left_out {
             writeln!(out, "left out, {reason}: {count} rows")?;
         }
-        if sent.rejected > 0 { Err(Failure::new(Exit::Failed, "")) } else { Ok(()) }
+        if sent.rejected > 0 {
+            return Err(Failure::new(Exit::Failed, ""));
+        }
+        let is_empty = files.rows() > 0 && sent.skipped + sent.accepted == 0;
+        if is_empty { Err(Failure::new(Exit::Failed, NOTHING_READ)) } else { Ok(()) }
     }
 
     fn open(&self, mapping: &Mapping, bar: &ProgressBar) -> Result<EventFiles, Failure> {

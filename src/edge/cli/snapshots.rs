@@ -32,7 +32,11 @@ struct TotalsArgs {
 impl Args {
     pub fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
         match self.command {
-            Command::Totals(args) => Ok(totals::write(&args.config.read()?, out)?),
+            Command::Totals(args) => {
+                let mut csv = Vec::new();
+                totals::write(&args.config.read()?, &mut csv)?;
+                Ok(out.write_all(&csv)?)
+            }
         }
     }
 }

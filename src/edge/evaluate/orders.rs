@@ -7,7 +7,7 @@ use std::time::Instant;
 use csv::ByteRecord;
 
 use super::{EvaluateError, column};
-use crate::config::{parse_moment, show_day};
+use crate::config::{parse_moment, parse_time, show_day};
 use crate::edge::csv_file::{self, Form};
 use crate::measure::orders::{Cohort, Day, Fit, OrderLog, Rated, Row, Unit, Window, baselines, bg_nbd};
 
@@ -34,6 +34,8 @@ pub struct Report {
     /// Rows of nobody, and rows without a time that can be read.
     pub rows_without_customer: u64,
     pub rows_without_time: u64,
+    /// Rows whose amount cannot be read; it counts as 0.
+    pub rows_without_amount: u64,
     pub window: Window,
     pub unit: Unit,
     /// Customers measured, and those whose first order came after the split.
@@ -54,7 +56,7 @@ pub struct Report {
 /// When the file cannot be read, or the question does not fit it: a column is not there, nobody has ordered by the
 /// split, or the file ends before the window.
 pub fn evaluate(file: &Path, form: &Form, question: &Question) -> Result<Report, EvaluateError> {
-    let mut scores = question.scores.as_deref().map(create).transpose()?;
+    let mut scores = question.scores.as_deref().map(|path| create(path, file)).transpose()?;
     let read = read(file, form, question)?;
     let cohort = cohort(read.log, question)?;
     let began = Instant::now();
@@ -69,6 +71,7 @@ pub fn evaluate(file: &Path, form: &Form, question: &Question) -> Result<Report,
         rows: read.rows,
         rows_without_customer: read.without_customer,
         rows_without_time: read.without_time,
+        rows_without_amount: read.without_amount,
         window: question.window,
         unit: question.unit,
         customers: cohort.len(),
@@ -88,6 +91,7 @@ struct Read {
     rows: u64,
     without_customer: u64,
     without_time: u64,
+    without_amount: u64,
 }
 
 fn read(file: &Path, form: &Form, question: &Question) -> Result<Read, EvaluateError> {
@@ -117,7 +121,9 @@ fn read(file: &Path, form: &Form, question: &Question) -> Result<Read, EvaluateE
             read.log.push_nobody(day);
             continue;
         }
+        let is_asked = amount.is_some();
         let amount = amount.map_or(f64::NAN, |at| number(cell(at)));
+        read.without_amount += u64::from(is_asked && amount.is_nan());
         read.log.push(&Row { customer, order: order.map(cell), day, amount });
     }
     progress.finish_and_clear();
@@ -156,7 +162,9 @@ fn cohort(log: OrderLog, question: &Question) -> Result<Cohort, EvaluateError> {
 /// what follows it after a blank or a T.
 fn day(text: &str) -> Option<Day> {
     const DAY_SECONDS: f64 = 86_400.0;
-    if let Some(time_ms) = text.split(['T', 't', ' ']).next().and_then(parse_moment) {
+    // What stands after a date and is no time of day, such as a name of a zone, leaves the date as it is.
+    let date = || text.split(['T', 't', ' ']).next().and_then(parse_moment);
+    if let Some(time_ms) = parse_time(text).or_else(date) {
         return Day::try_from(time_ms.div_euclid(86_400_000)).ok();
     }
     let number = text.parse().ok().filter(|number: &f64| number.is_finite())?;
@@ -183,7 +191,10 @@ fn number(cell: &[u8]) -> f64 {
 }
 
 /// Before anything is measured, so that a wrong path costs nothing.
-fn create(path: &Path) -> Result<csv::Writer<File>, EvaluateError> {
+fn create(path: &Path, orders: &Path) -> Result<csv::Writer<File>, EvaluateError> {
+    if csv_file::is_same_file(path, orders) {
+        return Err(EvaluateError::Question(format!("--scores would overwrite {}", orders.display())));
+    }
     csv::Writer::from_path(path).map_err(|error| EvaluateError::file(path, error))
 }
 

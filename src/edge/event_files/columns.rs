@@ -2,21 +2,25 @@
 
 use crate::config::{
     EngagementColumns, FeedbackColumns, Mapping, MoneyUnit, NegativeQuantity, PurchaseColumns, SelectedRows,
-    TimeUnit, parse_moment,
+    TimeUnit, parse_time,
 };
 use crate::event::{Currency, EngagementKind};
 use crate::measure::rows::{
     Constants, EngagementLayout, FeedbackLayout, LabelLayout, Layout, PurchaseLayout, Selector, TimeLayout,
 };
 
-/// A column that the file does not have.
+/// A column that the file does not have, or several of its name.
 struct Missing(String);
 
 struct Header<'a>(&'a [String]);
 
 impl Header<'_> {
     fn need(&self, name: &str) -> Result<usize, Missing> {
-        self.0.iter().position(|column| column == name).ok_or_else(|| Missing(name.to_owned()))
+        let mut found = self.0.iter().enumerate().filter(|(_, column)| *column == name);
+        match (found.next(), found.next()) {
+            (Some((at, _)), None) => Ok(at),
+            _ => Err(Missing(name.to_owned())),
+        }
     }
 
     fn find(&self, name: &Option<String>) -> Result<Option<usize>, Missing> {
@@ -90,7 +94,10 @@ pub struct Resolved {
 pub fn resolve(mapping: &Mapping, names: &[String]) -> Result<Resolved, String> {
     let header = Header(names);
     let has = if names.iter().all(String::is_empty) { "none".to_owned() } else { names.join(", ") };
-    let missing = |Missing(name): Missing| format!("there is no column {name:?}; the file has {has}");
+    let missing = |Missing(name): Missing| match names.contains(&name) {
+        true => format!("several columns are named {name:?}; the file has {has}"),
+        false => format!("there is no column {name:?}; the file has {has}"),
+    };
     let mut absent = Vec::new();
     let mut keep = |kind, error: Missing| absent.push((kind, missing(error)));
     let purchase = mapping.purchase.as_ref().map(|columns| header.purchase(columns));
@@ -118,7 +125,7 @@ pub fn resolve(mapping: &Mapping, names: &[String]) -> Result<Resolved, String> 
             column: header.need(&mapping.time.column).map_err(missing)?,
             unit_us: unit_us(mapping.time.unit),
             epoch_ms: mapping.time.epoch,
-            moment: parse_moment,
+            moment: parse_time,
         },
         decimals: if mapping.money.unit == MoneyUnit::Minor { 0 } else { mapping.money.decimals },
         guests: mapping.guests.clone().unwrap_or_default(),

@@ -67,9 +67,8 @@ impl EventFiles {
         let sources: Vec<Box<dyn Source>> = match &mapping.sessions {
             Some(clock) => vec![Box::new(Sessions::open(files, clock, progress)?)],
             None => {
-                let open =
-                    |(number, file): (usize, &PathBuf)| RowFile::open(file, number, mapping, form, progress);
-                let opened = files.iter().enumerate().map(open).collect::<Result<Vec<_>, ReadError>>()?;
+                let open = |file: &PathBuf| RowFile::open(file, mapping, form, progress);
+                let opened = files.iter().map(open).collect::<Result<Vec<_>, ReadError>>()?;
                 refuse_absent(files, &opened)?;
                 opened.into_iter().map(|file| Box::new(file) as Box<dyn Source>).collect()
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 use indicatif::ProgressBar;
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::ReadError;
 use super::columns::{Resolved, resolve};
@@ -32,6 +33,7 @@ pub struct RowFile {
     file: PathBuf,
     reader: Reader,
     record: StringRecord,
+    columns: usize,
     /// See [`Resolved::absent`].
     pub absent: Vec<(&'static str, String)>,
     row: u64,
@@ -45,16 +47,25 @@ impl Cells for StringRecord {
     fn cell(&self, column: usize) -> &str {
         self.get(column).unwrap_or_default()
     }
+
+    fn hash(&self) -> u64 {
+        let mut hash = Xxh3Default::new();
+        for cell in self {
+            hash.update(cell.as_bytes());
+            // No byte of UTF-8, so that no two rows run together.
+            hash.update(&[0xff]);
+        }
+        hash.digest()
+    }
 }
 
 impl RowFile {
-    /// `number` of the file among all; `progress` counts bytes as they lie on the disk.
+    /// `progress` counts bytes as they lie on the disk.
     ///
     /// # Errors
     /// When the file cannot be opened, or no kind of event finds its columns in it.
     pub fn open(
         file: &Path,
-        number: usize,
         mapping: &Mapping,
         form: &Form,
         progress: &ProgressBar,
@@ -68,9 +79,10 @@ impl RowFile {
             file: file.into(),
             reader,
             record: StringRecord::new(),
+            columns: names.len(),
             row: 0,
             absent,
-            rows: Rows::new(layout, number),
+            rows: Rows::new(layout),
             ready: Vec::new(),
             queue: VecDeque::new(),
             ended: false,
@@ -83,7 +95,12 @@ impl Source for RowFile {
         while self.queue.is_empty() && !self.ended {
             match self.reader.read_record(&mut self.record) {
                 Ok(true) => {
-                    if let Err(reason) = self.rows.push(self.row, &self.record, &mut self.ready) {
+                    // A separator at the end of a line makes an empty cell.
+                    let pushed = match self.record.iter().skip(self.columns).all(str::is_empty) {
+                        true => self.rows.push(&self.record, &mut self.ready),
+                        false => Err(LeftOut::Ragged),
+                    };
+                    if let Err(reason) = pushed {
                         left_out(reason);
                     }
                     self.row += 1;

@@ -40,6 +40,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 const CONNECTIONS_MAX: usize = 512;
 /// Longest time for the head of a request, the wait for it included.
 const HEAD: Duration = Duration::from_secs(30);
+/// Longest time until a request's body is there and it is answered. A stream goes on as long as it likes.
+const REQUEST: Duration = Duration::from_secs(30);
 /// Of the words of a refusal.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
@@ -161,7 +163,20 @@ pub fn router(shown: Shown) -> Router {
         .route_layer(middleware::from_fn_with_state(shown.clone(), require_token))
         .layer(middleware::map_response(in_json));
     let open = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).merge(page::router());
-    open.merge(guarded).fallback(nothing_here).with_state(shown)
+    let all = open.merge(guarded).fallback(nothing_here).with_state(shown);
+    all.layer(middleware::from_fn_with_state(REQUEST, in_time))
+}
+
+async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        // The rest of the body may still come, so the connection ends too.
+        Err(_) => {
+            let error = "the request was not there and answered in time; send again what was not answered";
+            (StatusCode::REQUEST_TIMEOUT, [(header::CONNECTION, "close")], Json(json!({ "error": error })))
+                .into_response()
+        }
+    }
 }
 
 async fn nothing_here() -> Response {
@@ -217,7 +232,10 @@ async fn version() -> Json<Version> {
 async fn require_token(State(shown): State<Shown>, request: Request, next: Next) -> Response {
     let Some(token) = &shown.token else { return site::refuse_others(request, next).await };
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
+    // The scheme's letters may be of either case (RFC 9110, 11.1).
+    let given = given.and_then(|value| value.split_once(' '));
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"));
+    let given = given.map_or("", |(_, token)| token.trim_start());
     if same(given.as_bytes(), token.as_bytes()) {
         return next.run(request).await;
     }
@@ -251,7 +269,10 @@ mod tests {
         listener.set_nonblocking(true).expect("it can be set");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = watch::channel(false);
-        let router = Router::new().route("/", get(async || "here"));
+        let router = Router::new()
+            .route("/", get(async || "here"))
+            .route("/body", axum::routing::post(async |body: String| body))
+            .layer(middleware::from_fn_with_state(SHORT, in_time));
         let server = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -269,6 +290,11 @@ mod tests {
         assert!(begun.elapsed() >= SHORT, "there was a place before anybody had given up his");
         let mut rest = String::new();
         silent[0].read_to_string(&mut rest).expect("it is closed in order");
+        let mut half = connect();
+        half.write_all(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf").expect("it reads");
+        let mut answer = String::new();
+        half.read_to_string(&mut answer).expect("it is closed in order");
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
         stop.send(true).expect("it listens");
         server.join().expect("no panic");
     }

@@ -29,13 +29,17 @@ pub struct TimeLayout {
     pub moment: fn(&str) -> Option<TimeMs>,
 }
 
+/// The year 10000: a number beyond it is of another unit.
+const TIME_END_MS: TimeMs = 253_402_300_800_000;
+
 impl TimeLayout {
     pub(super) fn read(&self, cells: &dyn Cells) -> Option<TimeMs> {
         let text = cells.cell(self.column).trim();
-        match cell::thousandths(text, self.unit_us) {
+        let time_ms = match cell::thousandths(text, self.unit_us) {
             Some(offset_ms) => self.epoch_ms.checked_add(offset_ms),
             None => (self.moment)(text),
-        }
+        };
+        time_ms.filter(|time_ms| *time_ms < TIME_END_MS)
     }
 }
 

@@ -3,7 +3,7 @@
 mod cell;
 mod layout;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::event::{Currency, Engagement, EngagementKind, Event, Feedback, Line, Purchase, TimeMs, Verdict};
 pub use layout::{
@@ -14,6 +14,9 @@ pub use layout::{
 pub trait Cells {
     /// Empty beyond the last.
     fn cell(&self, column: usize) -> &str;
+
+    /// A hash of all cells.
+    fn hash(&self) -> u64;
 }
 
 /// An event of a file, and what its row says of its outcome.
@@ -40,6 +43,8 @@ pub enum LeftOut {
     Customer,
     /// The row is not UTF-8.
     Text,
+    /// The row has more cells than there are columns.
+    Ragged,
     /// A session without an item.
     Empty,
 }
@@ -56,6 +61,7 @@ impl LeftOut {
             LeftOut::Verdict => "no_verdict",
             LeftOut::Customer => "no_customer",
             LeftOut::Text => "invalid_text",
+            LeftOut::Ragged => "too_many_cells",
             LeftOut::Empty => "empty_line",
         }
     }
@@ -65,16 +71,25 @@ impl LeftOut {
 #[derive(Debug)]
 pub struct Rows {
     layout: Layout,
-    /// Distinguishes the made-up ids of several files.
-    prefix: String,
+    made_up: MadeUp,
     /// Orders whose next line may come, in the order of their first lines. Refunds stand apart.
     open: VecDeque<Open>,
 }
 
 /// Lines of several orders may lie mixed: an order is whole when none of its lines has come for so long.
 const LINES_APART_MS: TimeMs = 120_000;
+/// Equal rows that lie further apart in a file are taken for one.
+const APART_MS: TimeMs = 3_600_000;
 /// Orders that are open at most; a file in which more lie mixed gives some in parts.
 const OPEN_MAX: usize = 256;
+
+/// Ids of events that have none in their file: the hash of the row, and of equal rows of one time which it is. So the rows of
+/// one file are told from those of another, and those of a file that is read again are the same.
+#[derive(Debug, Default)]
+struct MadeUp {
+    /// Rows so far by time and hash; what is so old that it would be late is forgotten.
+    rows: BTreeMap<(TimeMs, u64), u32>,
+}
 
 /// An order whose next line may come.
 #[derive(Debug)]
@@ -93,23 +108,25 @@ impl From<Open> for Mapped {
 }
 
 impl Rows {
-    pub fn new(layout: Layout, file: usize) -> Rows {
-        let prefix = if file == 0 { String::new() } else { format!("{file}:") };
-        Rows { layout, prefix, open: VecDeque::new() }
+    pub fn new(layout: Layout) -> Rows {
+        Rows { layout, made_up: MadeUp::default(), open: VecDeque::new() }
     }
 
-    /// Takes row number `row`, from 0; pushes what it completes to `out`.
+    /// Takes a row; pushes what it completes to `out`.
     ///
     /// # Errors
     /// When the row is left out; what came before is unharmed.
-    pub fn push(&mut self, row: u64, cells: &dyn Cells, out: &mut Vec<Mapped>) -> Result<(), LeftOut> {
+    pub fn push(&mut self, cells: &dyn Cells, out: &mut Vec<Mapped>) -> Result<(), LeftOut> {
         if self.layout.purchase.as_ref().is_some_and(|layout| takes(&layout.rows, cells)) {
-            return self.line(row, cells, out);
+            return self.line(cells, out);
         }
         self.finish(out);
         let Layout { engagement, feedback, .. } = &self.layout;
         if let Some(layout) = engagement.as_ref().filter(|layout| takes(&layout.rows, cells)) {
-            let event = self.engagement(layout, row, cells)?;
+            let mut event = self.engagement(layout, cells)?;
+            if event.event_id.is_empty() {
+                event.event_id = self.made_up.id(event.time_ms, cells).into();
+            }
             out.push(Mapped { event: Event::Engagement(event), fraud: None });
             return Ok(());
         }
@@ -126,16 +143,11 @@ impl Rows {
         out.extend(self.open.drain(..).map(Mapped::from));
     }
 
-    fn line(&mut self, row: u64, cells: &dyn Cells, out: &mut Vec<Mapped>) -> Result<(), LeftOut> {
+    fn line(&mut self, cells: &dyn Cells, out: &mut Vec<Mapped>) -> Result<(), LeftOut> {
         let Some(layout) = &self.layout.purchase else { return Err(LeftOut::NoKind) };
         let time_ms = self.layout.time.read(cells).ok_or(LeftOut::Time)?;
-        let decimals = self.layout.decimals;
-        let price = cell::minor_units(cells.cell(layout.price), decimals).ok_or(LeftOut::Price)?;
         let constants = &self.layout.constants;
-        let quantity = match layout.quantity {
-            Some(column) => cell::whole(cells.cell(column)).ok_or(LeftOut::Quantity)?,
-            None => constants.quantity,
-        };
+        let line = self.item(layout, cells)?;
         let currency = match layout.currency {
             Some(column) => Currency::parse(cells.cell(column).trim()),
             None => constants.currency,
@@ -144,27 +156,30 @@ impl Rows {
         let text = |column: Option<usize>| text(cells, column);
         let order = text(layout.order);
         let customer = text(layout.customer).filter(|name| !self.layout.guests.contains(name));
-        let refund = quantity < 0 && layout.negative_is_refund;
-        let line = Line {
-            item: text(layout.item).or_else(|| constants.item.clone()).unwrap_or_default().into(),
-            category: text(layout.category).map(Into::into),
-            quantity,
-            unit_price_minor: price,
-        };
-        let is_of = |open: &&mut Open| {
+        let refund = line.quantity < 0 && layout.negative_is_refund;
+        let fraud = self.layout.label.as_ref().and_then(|label| label.read(cells));
+        let is_of = |open: &Open| {
             order.as_deref() == Some(&*open.order)
                 && open.purchase.customer.as_deref() == customer.as_deref()
                 && open.purchase.refund == refund
+                && open.purchase.currency == currency
         };
         // The last one first: mostly it is this one.
-        if let Some(open) = self.open.iter_mut().rev().find(is_of) {
+        if let Some(open) = self.open.iter_mut().rev().find(|open| is_of(open)) {
             open.purchase.lines.push(line);
             open.last_ms = open.last_ms.max(time_ms);
+            // One line that is fraud makes it the order.
+            open.fraud = open.fraud.max(fraud);
             return Ok(());
         }
+        // The returned lines of an order are an event of their own, though its number is the id of both.
+        let is_of_another = |id: &String| {
+            let mut of_order = self.open.iter().filter(|open| order.as_deref() == Some(&*open.order));
+            of_order.any(|open| open.purchase.event_id == *id)
+        };
+        let named = text(layout.event_id).filter(|id| !is_of_another(id));
         let order = order.unwrap_or_default();
-        let named = text(layout.event_id);
-        let event_id = named.unwrap_or_else(|| format!("{}{order}-{row}", self.prefix));
+        let event_id = named.unwrap_or_else(|| self.made_up.id(time_ms, cells));
         let purchase = Purchase {
             order: if order.is_empty() { event_id.clone().into() } else { order.clone().into() },
             event_id: event_id.into(),
@@ -179,12 +194,26 @@ impl Rows {
             country: text(layout.country).or_else(|| constants.country.clone()).map(Into::into),
             refund,
         };
-        let fraud = self.layout.label.as_ref().and_then(|label| label.read(cells));
         // One without an order's number waits for nothing but those before it.
         let last_ms = if order.is_empty() { TimeMs::MIN } else { time_ms };
         self.open.push_back(Open { order, purchase, fraud, last_ms });
         self.close(time_ms, out);
         Ok(())
+    }
+
+    fn item(&self, layout: &PurchaseLayout, cells: &dyn Cells) -> Result<Line<'static>, LeftOut> {
+        let (price, decimals) = (cells.cell(layout.price), self.layout.decimals);
+        let constants = &self.layout.constants;
+        let item = text(cells, layout.item).or_else(|| constants.item.clone());
+        Ok(Line {
+            unit_price_minor: cell::minor_units(price, decimals).ok_or(LeftOut::Price)?,
+            quantity: match layout.quantity {
+                Some(column) => cell::whole(cells.cell(column)).ok_or(LeftOut::Quantity)?,
+                None => constants.quantity,
+            },
+            item: item.unwrap_or_default().into(),
+            category: text(cells, layout.category).map(Into::into),
+        })
     }
 
     /// Hands over what is whole, in the order of first lines: a younger order waits for an older one.
@@ -195,10 +224,10 @@ impl Rows {
         }
     }
 
+    /// Its id is empty where the file has none.
     fn engagement(
         &self,
         layout: &EngagementLayout,
-        row: u64,
         cells: &dyn Cells,
     ) -> Result<Engagement<'static>, LeftOut> {
         let text = |column: Option<usize>| text(cells, column);
@@ -212,7 +241,7 @@ impl Rows {
         };
         let duration = layout.duration_seconds.and_then(|column| cells.cell(column).trim().parse().ok());
         Ok(Engagement {
-            event_id: text(layout.event_id).unwrap_or_else(|| format!("{}{row}", self.prefix)).into(),
+            event_id: text(layout.event_id).unwrap_or_default().into(),
             customer: text(Some(layout.customer)).ok_or(LeftOut::Customer)?.into(),
             time_ms: self.layout.time.read(cells).ok_or(LeftOut::Time)?,
             kind: kind.ok_or(LeftOut::EngagementKind)?,
@@ -237,6 +266,20 @@ impl Rows {
             time_ms: self.layout.time.read(cells).ok_or(LeftOut::Time)?,
             source: text(cells, layout.source).unwrap_or_else(|| "file".into()).into(),
         })
+    }
+}
+
+impl MadeUp {
+    fn id(&mut self, time_ms: TimeMs, cells: &dyn Cells) -> String {
+        while let Some(first) =
+            self.rows.first_entry().filter(|row| row.key().0 < time_ms.saturating_sub(APART_MS))
+        {
+            first.remove();
+        }
+        let hash = cells.hash();
+        let count = self.rows.entry((time_ms, hash)).or_default();
+        *count += 1;
+        if *count == 1 { format!("{hash:016x}") } else { format!("{hash:016x}-{count}") }
     }
 }
 

@@ -8,6 +8,10 @@ impl Cells for Row {
     fn cell(&self, column: usize) -> &str {
         self.0.get(column).copied().unwrap_or("")
     }
+
+    fn hash(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(self.0.join(",").as_bytes())
+    }
 }
 
 /// order, customer, quantity, price, time, label
@@ -32,9 +36,9 @@ fn layout() -> Layout {
 }
 
 fn map(rows: &[[&'static str; 6]]) -> (Vec<Mapped>, Vec<LeftOut>) {
-    let (mut mapper, mut out, mut left_out) = (Rows::new(layout(), 0), Vec::new(), Vec::new());
-    for (number, row) in rows.iter().enumerate() {
-        let pushed = mapper.push(number as u64, &Row(row.to_vec()), &mut out);
+    let (mut mapper, mut out, mut left_out) = (Rows::new(layout()), Vec::new(), Vec::new());
+    for row in rows {
+        let pushed = mapper.push(&Row(row.to_vec()), &mut out);
         left_out.extend(pushed.err());
     }
     mapper.finish(&mut out);
@@ -83,7 +87,7 @@ fn lines_of_an_order_are_one_purchase() {
     let ids: std::collections::BTreeSet<&str> = found.iter().map(|p| &*p.event_id).collect();
     assert_eq!(ids.len(), 4);
     let labels: Vec<Option<bool>> = mapped.iter().map(|mapped| mapped.fraud).collect();
-    assert_eq!(labels, [Some(false), None, Some(true), None]);
+    assert_eq!(labels, [Some(true), None, Some(true), None]);
     assert_eq!(left_out, [LeftOut::Price, LeftOut::Quantity, LeftOut::Time]);
 }
 
@@ -110,4 +114,35 @@ fn numbers_are_exact() {
     assert_eq!(cell::thousandths("1.5", 1_000_000), Some(1_500));
     assert_eq!(cell::thousandths("-1", 86_400_000_000), Some(-86_400_000));
     assert_eq!(cell::thousandths("1500", 1), Some(1));
+}
+
+/// Event id, refund, amount and fraud, where an order's number is its event's id.
+fn map_with_ids(rows: &[[&'static str; 6]]) -> Vec<(String, bool, i64, Option<bool>)> {
+    let mut layout = layout();
+    layout.purchase.as_mut().expect("it has one").event_id = Some(0);
+    let (mut mapper, mut out) = (Rows::new(layout), Vec::new());
+    rows.iter().for_each(|row| mapper.push(&Row(row.to_vec()), &mut out).expect("a row"));
+    mapper.finish(&mut out);
+    let said = purchases(&out).into_iter().map(|p| (p.event_id.to_string(), p.refund, p.amount_minor()));
+    said.zip(&out).map(|((id, refund, amount), mapped)| (id, refund, amount, mapped.fraud)).collect()
+}
+
+#[test]
+fn returned_lines_of_an_order_have_an_id_of_their_own() {
+    let rows =
+        [["A", "7", "2", "10", "10", "0"], ["A", "7", "-1", "4", "10", ""], ["A", "7", "1", "1", "10", "1"]];
+    let found = map_with_ids(&rows);
+    assert_eq!((found[0].0.as_str(), found[0].1, found[0].2), ("A", false, 2_100));
+    assert_eq!(found[0].3, Some(true), "one line that is fraud makes it the order");
+    assert!(found[1].0 != "A" && found[1].1, "{found:?}");
+    assert_eq!(map_with_ids(&rows), found, "again the same");
+    // What comes twice is the same event.
+    let twice = map_with_ids(&[["", "7", "1", "4", "10", ""], ["", "7", "1", "4", "10", ""]]);
+    assert_ne!(twice[0].0, twice[1].0, "two equal rows of one file are two");
+}
+
+#[test]
+fn a_time_of_another_unit_is_none() {
+    let (mapped, left_out) = map(&[["A", "7", "1", "1", "1704103200000", ""]]);
+    assert!(mapped.is_empty() && left_out == [LeftOut::Time], "{left_out:?}");
 }

@@ -119,6 +119,10 @@ fn conversation(service: &Service) -> Vec<Answered> {
     assert_eq!(get(&mut answers, "/api/v1/alerts?before=x").0, 400);
     for (path, status) in [
         ("/api/v1/alerts?limit=abc", 400),
+        ("/api/v1/alerts?limit=0", 400),
+        ("/api/v1/alerts?limit=501", 400),
+        ("/api/v1/alerts?risk_min=1001", 400),
+        ("/api/v1/alerts?before=7-0", 400),
         ("/api/v1/customers/%ff", 400),
         ("/api/v1/items/tea/similar?limit=x", 400),
     ] {
@@ -208,6 +212,20 @@ fn files_are_read_through_before_a_load_is_sent() {
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
     assert!(err.contains("event 3 (time_ms 1600000000000) lies 2.5 hours before one above it"), "{err}");
     assert_eq!(service.get("/api/v1/customers/zoe").0, 404, "nothing was sent");
+    // Rows without ids are told from those of another file, and known again.
+    let january =
+        file("january.csv", &format!("{head}1500000000,yves,o1,tea,1.00\n1500000060,yves,o2,tea,2.00\n"));
+    let february = format!(
+        "{head}1500000060,yves,o2,tea,2.00\n1500000120,yves,o1,tea,4.00\n1500000120,yves,o3,tea,8.00\n"
+    );
+    let february = file("february.csv", &february);
+    for file in [&january, &february] {
+        let (code, out, err) = load(file);
+        assert_eq!(code, Some(0), "{out}{err}");
+    }
+    service.until("/api/v1/customers/yves", |yves| yves["profile"]["amount_minor"] == 1500);
+    let (code, _, err) = load(&file("none.csv", &format!("{head}soon,zoe,o1,tea,4.50\n")));
+    assert!(code == Some(1) && err.contains("no row could be read as an event"), "{err}");
     let ahead = format!("{head}1600000000,zoe,o1,tea,4.50\n9000000000,zoe,o2,tea,4.50\n");
     let (code, out, err) = load(&file("ahead.csv", &ahead));
     assert_eq!(code, Some(1), "{err}");

@@ -1,5 +1,7 @@
 //! What is found again after the process has ended, and who may open a folder.
 
+use std::path::Path;
+
 use habitue::edge::log::embedded::{EmbeddedConfig, EmbeddedLog, OpenError, TopicConfig};
 use habitue::edge::log::{Appender, Ends, Group, Log, LogError, Place, Producer, Reader};
 use habitue::signal::Topic;
@@ -59,6 +61,55 @@ fn a_cursor_is_stored_with_what_was_appended() {
     let log = EmbeddedLog::open(config(folder.path(), 1)).unwrap();
     assert_eq!((log.cursor("orders.csv"), log.cursor("orders")), (Ok(Some(2)), Ok(None)));
     assert_eq!(ends(&log, alerts(0)).high, 2);
+}
+
+/// The store itself takes the rest of a damaged write-ahead file for never written.
+#[test]
+fn a_damaged_file_is_refused_with_what_is_lost() {
+    let folder = Folder::new();
+    let bench = Embedded::new();
+    let log = EmbeddedLog::open(config(folder.path(), 1)).unwrap();
+    for number in 0..50 {
+        append(&bench, &log, alerts(0), &[&format!("record {number}")]);
+    }
+    drop(log);
+    drop(EmbeddedLog::open(config(folder.path(), 1)).expect("it is whole"));
+    let files = std::fs::read_dir(folder.path().join("store")).unwrap().map(|entry| entry.unwrap().path());
+    let journal =
+        files.filter(|path| path.extension().is_some_and(|is| is == "jnl")).max().expect("a journal");
+    let whole = std::fs::read(&journal).unwrap();
+    let at = whole.windows(9).position(|window| window == b"record 25").expect("it is written as it is");
+    // From inside the record to inside the one before it, so through the heads of both.
+    let mut cut = 0;
+    for place in (at - 150..at + 4).step_by(2) {
+        let copy = Folder::new();
+        copy_folder(folder.path(), copy.path());
+        let mut bytes = whole.clone();
+        bytes[place..place + 4].iter_mut().for_each(|byte| *byte ^= 0xff);
+        std::fs::write(copy.path().join("store").join(journal.file_name().unwrap()), bytes).unwrap();
+        let Err(error) = EmbeddedLog::open(config(copy.path(), 1)) else { panic!("half is lost: {place}") };
+        if !error.to_string().contains("records at the end are lost: they were on disk") {
+            continue;
+        }
+        if cut == 0 {
+            std::fs::remove_file(copy.path().join("mark")).unwrap();
+            let log = EmbeddedLog::open(config(copy.path(), 1)).expect("it goes on with what is left");
+            assert!((24..=26).contains(&ends(&log, alerts(0)).high));
+        }
+        cut += 1;
+    }
+    assert!(cut > 0, "the store has found all of it itself");
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_folder(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
 }
 
 #[test]

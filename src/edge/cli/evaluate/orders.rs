@@ -117,6 +117,7 @@ fn document(report: &Report) -> Value {
         "rows": report.rows,
         "rows_without_customer": report.rows_without_customer,
         "rows_without_time": report.rows_without_time,
+        "rows_without_amount": report.rows_without_amount,
         "split": show_day(report.window.split),
         "horizon_days": report.window.horizon_days,
         "customers": report.customers,
@@ -145,6 +146,7 @@ fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         (report.customers_later as u64, "customers ordered later for the first time and are not measured"),
         (report.rows_without_customer, "rows have no customer and are left out"),
         (report.rows_without_time, "rows have no time that can be read and are left out"),
+        (report.rows_without_amount, "rows have no amount that can be read, which counts as 0"),
     ] {
         if count > 0 {
             writeln!(out, "{count} {what}")?;

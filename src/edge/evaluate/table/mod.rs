@@ -156,7 +156,7 @@ impl Trial {
         let mut order = order(labelled, read.times.as_deref(), question.shuffle);
         order.truncate(question.rows.unwrap_or(usize::MAX));
         let needed = match question.protocol {
-            Protocol::Prequential { .. } => question.warmup + 1,
+            Protocol::Prequential { .. } => question.warmup.saturating_add(1),
             Protocol::KFold(folds) => folds,
         };
         if order.len() < needed {
@@ -206,8 +206,7 @@ struct Scores<'a> {
 impl Scores<'_> {
     /// Never over the table itself.
     fn create<'a>(path: &'a Path, table: &Path) -> Result<Scores<'a>, EvaluateError> {
-        let real = |path: &Path| std::fs::canonicalize(path).ok();
-        if real(path).is_some_and(|path| Some(path) == real(table)) {
+        if csv_file::is_same_file(path, table) {
             return Err(EvaluateError::Question(format!("--scores would overwrite {}", table.display())));
         }
         let out = File::create(path).map_err(|error| EvaluateError::file(path, error))?;

@@ -6,7 +6,7 @@ use csv::ByteRecord;
 
 use super::super::{EvaluateError, column, no_column};
 use super::Question;
-use crate::config::parse_moment;
+use crate::config::{parse_moment, parse_time};
 use crate::edge::csv_file::{self, Form};
 use crate::measure::table::{Cells, Target};
 
@@ -55,16 +55,16 @@ pub fn read(file: &Path, form: &Form, question: &Question) -> Result<Read, Evalu
     Ok(read)
 }
 
-/// A number, or a date with or without a time; fractions of a second and the zone are left away. A row without a
-/// time has that of the row before.
+/// A number, or a date with or without a time; what follows a time and is no zone is left away. A row without a time has
+/// that of the row before.
 fn time(text: &str, before: Option<f64>) -> Option<f64> {
     if text.is_empty() {
         return Some(before.unwrap_or(f64::NEG_INFINITY));
     }
     let number = text.parse().ok().filter(|time: &f64| time.is_finite());
     number.or_else(|| {
-        let moment = text.char_indices().nth(19).map_or(text, |(end, _)| &text[..end]);
-        parse_moment(moment).map(|time_ms| time_ms as f64)
+        let moment = || text.char_indices().nth(19).and_then(|(end, _)| parse_moment(&text[..end]));
+        parse_time(text).or_else(moment).map(|time_ms| time_ms as f64)
     })
 }
 
@@ -98,9 +98,15 @@ mod tests {
     #[test]
     fn times_are_numbers_or_dates() {
         let ms = 1_522_584_000_000.0;
-        for text in ["2018-04-01 12:00:00", "2018-04-01T12:00:00.250Z", "2018-04-01 12:00:00+02:00"] {
+        for text in [
+            "2018-04-01 12:00:00",
+            "2018-04-01T12:00Z",
+            "2018-04-01 14:00:00+02:00",
+            "2018-04-01 12:00:00 CET",
+        ] {
             assert_eq!(time(text, None), Some(ms), "{text}");
         }
+        assert_eq!(time("2018-04-01T12:00:00.250Z", None), Some(ms + 250.0));
         assert_eq!(time("2018-04-01", None), Some(ms - 43_200_000.0));
         assert_eq!((time("-3.5", None), time("", Some(2.0))), (Some(-3.5), Some(2.0)));
         assert_eq!((time("soon", Some(1.0)), time("inf", None)), (None, None));

@@ -43,7 +43,13 @@ pub struct AlertsAnswer {
 
 pub async fn alerts(state: State<Late>, Query(page): Query<Page>) -> Result<Json<AlertsAnswer>, Refusal> {
     let api = started(&state)?;
-    let limit = page.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let limit = page.limit.unwrap_or(PAGE);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("limit: from 1 to {PAGE_MAX}")));
+    }
+    if page.risk_min.is_some_and(|min| min > 1_000) {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "risk_min: from 0 to 1000"));
+    }
     let before = page.before.as_deref().map(place).transpose()?;
     let mut is_past = before.is_none();
     let found = api.recent.alerts(limit, |told| {
@@ -51,6 +57,10 @@ pub async fn alerts(state: State<Late>, Query(page): Query<Page>) -> Result<Json
         is_past |= before == Some(at);
         was_past && wanted(&api.recent, told, &page)
     });
+    if !is_past {
+        let words = "before: that alert is not among the newest any more; begin anew without it";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, words));
+    }
     let next = found.last().filter(|_| found.len() == limit);
     let next = next.map(|told| format!("{}-{}", told.partition, told.offset));
     Ok(Json(AlertsAnswer { alerts: found.iter().map(|told| api.recent.show(told)).collect(), next }))

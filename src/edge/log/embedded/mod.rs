@@ -12,6 +12,7 @@ mod broker;
 mod consumer;
 mod fetcher;
 mod folder;
+mod mark;
 mod meta;
 mod partition;
 mod producer;

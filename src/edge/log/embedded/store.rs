@@ -6,9 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, UserValue};
 
+use super::mark::Mark;
 use super::meta;
 use super::partition::{PlaceState, Segment};
 use super::record::{Stored, decode};
@@ -27,6 +29,9 @@ const REMOVED_AT_ONCE: usize = 1_000;
 
 pub(super) struct Store {
     database: Database,
+    mark: Mark,
+    /// The place in the order of the whole log that was written last.
+    order: AtomicU64,
     /// By the topic's number.
     records: Vec<Keyspace>,
     meta: Keyspace,
@@ -36,6 +41,8 @@ pub(super) struct Store {
 /// Written as a whole or not at all.
 pub(super) struct Batch {
     batch: OwnedWriteBatch,
+    /// As [`Store::put_order`].
+    order: u64,
 }
 
 /// What a store knew of a place when it was closed or killed.
@@ -70,8 +77,12 @@ impl Store {
         let records = Topic::ALL.iter().map(|topic| keyspace(topic.name())).collect::<Result<_, _>>()?;
         let meta = keyspace("meta")?;
         let room = Room::new(PathBuf::from(folder), free_bytes_min);
-        let store = Store { database, records, meta, room };
+        let mark = Mark::open(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let store = Store { database, records, meta, room, mark, order: AtomicU64::new(0) };
         store.check_format().map_err(|error| format!("{}: {error}", folder.display()))?;
+        let order = store.order().map_err(|error| error.to_string())?;
+        store.mark.check(order).map_err(|error| format!("{}: {error}", folder.display()))?;
+        store.order.store(order, Ordering::Relaxed);
         Ok(store)
     }
 
@@ -91,7 +102,7 @@ impl Store {
     }
 
     pub fn batch(&self) -> Batch {
-        Batch { batch: self.database.batch() }
+        Batch { batch: self.database.batch(), order: 0 }
     }
 
     /// Makes a batch visible to later reads. Not on disk before [`Store::sync`].
@@ -99,7 +110,9 @@ impl Store {
     /// # Errors
     /// `Fatal`: nothing can be written any more; a new start finds what was synced before.
     pub fn write(&self, batch: Batch) -> Result<(), LogError> {
-        batch.batch.commit().map_err(broken)
+        batch.batch.commit().map_err(broken)?;
+        self.order.fetch_max(batch.order, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Returns once everything written before is on disk.
@@ -107,7 +120,10 @@ impl Store {
     /// # Errors
     /// `Fatal`, as [`Store::write`].
     pub fn sync(&self) -> Result<(), LogError> {
-        self.database.persist(PersistMode::SyncData).map_err(broken)
+        let order = self.order.load(Ordering::Relaxed);
+        self.database.persist(PersistMode::SyncData).map_err(broken)?;
+        self.mark.put(order);
+        Ok(())
     }
 
     /// Partitions of each topic as the folder was made; None where it is new.
@@ -266,6 +282,7 @@ impl Store {
     }
 
     pub fn put_order(&self, batch: &mut Batch, order: u64) {
+        batch.order = order;
         batch.batch.insert(&self.meta, meta::ORDER_KEY, &order.to_le_bytes()[..]);
     }
 
