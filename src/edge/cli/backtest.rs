@@ -2,18 +2,15 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::input::CsvForm;
+use super::input::{CsvForm, refuse_nothing_read};
 use super::output;
 use super::{Exit, Failure};
 use crate::config::Mapping;
 use crate::edge::backtest::{BacktestError, run};
 use crate::edge::csv_file::is_same_file;
 use crate::edge::event_files::ReadError;
-
-/// Of files that have rows.
-pub const NOTHING_READ: &str = "no row could be read as an event: see what was left out, and the mapping";
 
 /// Run event files through the whole service, at full speed in event time.
 ///
@@ -52,7 +49,8 @@ impl Args {
             let reason = "--columns and --separator are for tables, and by the mapping a line is a session";
             return Err(Failure::new(Exit::Usage, reason));
         }
-        if let Some(file) = self.customers.as_deref().filter(|file| self.files.iter().any(|one| is_same_file(one, file))) {
+        let is_read = |file: &&Path| self.files.iter().any(|read| is_same_file(read, file));
+        if let Some(file) = self.customers.as_deref().filter(is_read) {
             return Err(Failure::new(Exit::Usage, format!("--customers would overwrite {}", file.display())));
         }
         let outcome = run(&self.files, &mapping, &self.form.into(), self.partitions).map_err(|error| {
@@ -72,6 +70,6 @@ impl Args {
         } else {
             outcome.print(out, output::table)?;
         }
-        if outcome.rows > 0 && outcome.events == 0 { Err(Failure::new(Exit::Failed, NOTHING_READ)) } else { Ok(()) }
+        refuse_nothing_read(outcome.rows, outcome.events)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Failure;
+use super::{Exit, Failure};
 use crate::config::Config;
 use crate::edge::csv_file::{Form, Separator};
 
@@ -43,6 +43,15 @@ impl From<CsvForm> for Form {
     fn from(form: CsvForm) -> Form {
         Form { separator: form.separator, columns: form.columns }
     }
+}
+
+/// Of event files: rows without a single event are no success.
+pub fn refuse_nothing_read(rows: u64, events: u64) -> Result<(), Failure> {
+    if rows == 0 || events > 0 {
+        return Ok(());
+    }
+    let words = "no row could be read as an event: see what was left out, and the mapping";
+    Err(Failure::new(Exit::Failed, words))
 }
 
 fn separator(text: &str) -> Result<Separator, String> {

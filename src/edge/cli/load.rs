@@ -9,9 +9,8 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::backtest::NOTHING_READ;
 use super::client::{Client, encoded};
-use super::input::CsvForm;
+use super::input::{CsvForm, refuse_nothing_read};
 use super::output;
 use super::{Exit, Failure};
 use crate::codec::event_json;
@@ -83,12 +82,13 @@ impl Args {
         };
         let mut load = Load { args: &self, path: format!("/api/v1/loads/{}", encoded(&name)), position: 0 };
         let began = Instant::now();
+        let bar = progress(&self.files);
+        // Before the service is asked, which may be away for a while: what is wrong with the files is said at once.
+        let mut files = self.open(&mapping, &bar)?;
         let at = load.ask()?;
         if at.position == 0 {
             self.check(&mapping, &at)?;
         }
-        let bar = progress(&self.files);
-        let mut files = self.open(&mapping, &bar)?;
         let sent = load.all(at.position, &mut files, &bar)?;
         bar.finish_and_clear();
         let left_out: Vec<(&str, u64)> =
@@ -120,8 +120,7 @@ impl Args {
         if sent.rejected > 0 {
             return Err(Failure::new(Exit::Failed, ""));
         }
-        let is_empty = files.rows() > 0 && sent.skipped + sent.accepted == 0;
-        if is_empty { Err(Failure::new(Exit::Failed, NOTHING_READ)) } else { Ok(()) }
+        refuse_nothing_read(files.rows(), sent.skipped + sent.accepted)
     }
 
     fn open(&self, mapping: &Mapping, bar: &ProgressBar) -> Result<EventFiles, Failure> {

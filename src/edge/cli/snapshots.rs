@@ -32,11 +32,7 @@ struct TotalsArgs {
 impl Args {
     pub fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
         match self.command {
-            Command::Totals(args) => {
-                let mut csv = Vec::new();
-                totals::write(&args.config.read()?, &mut csv)?;
-                Ok(out.write_all(&csv)?)
-            }
+            Command::Totals(args) => Ok(out.write_all(&totals::csv(&args.config.read()?)?)?),
         }
     }
 }

@@ -291,6 +291,7 @@ mod tests {
         let mut rest = String::new();
         silent[0].read_to_string(&mut rest).expect("it is closed in order");
         let mut half = connect();
+        half.set_read_timeout(Some(20 * SHORT)).expect("it can be set");
         half.write_all(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf").expect("it reads");
         let mut answer = String::new();
         half.read_to_string(&mut answer).expect("it is closed in order");

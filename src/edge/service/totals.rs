@@ -1,6 +1,5 @@
 //! Totals per customer, read from the newest snapshots; needs no Kafka.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use super::{ServiceError, settings, snapshots};
@@ -10,23 +9,20 @@ use crate::edge::shard::store::SnapshotStore;
 use crate::engine::Partition;
 use crate::engine::snapshot::Opened;
 
-/// The columns of [`write`], in order.
+/// The columns of [`csv`], in order.
 pub const COLUMNS: [&str; 8] =
     ["customer", "purchases", "refunds", "amount_minor", "engagements", "feedbacks", "first_ms", "last_ms"];
 
-/// Writes one line of CSV a customer, sorted by customer, under a head of [`COLUMNS`]. Money in minor units.
+/// One line of CSV a customer, sorted by customer, under a head of [`COLUMNS`]. Money in minor units.
 /// A customer of whom only verdicts are known is left out. Partitions without a snapshot are told of on standard error.
 ///
 /// # Errors
-/// `Guard` where there is no folder of snapshots, or the newest snapshot of a partition is damaged or of other settings;
-/// `Failed` where `out` takes no more.
-pub fn write(config: &Config, out: &mut dyn Write) -> Result<(), ServiceError> {
-    let broken = |error: csv::Error| ServiceError::Failed(format!("output cannot be written: {error}"));
-    // A refusal leaves no head without lines.
-    let totals = read(config)?;
-    let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(COLUMNS).map_err(broken)?;
-    for (customer, profile) in totals {
+/// `Guard` where there is no folder of snapshots, or the newest snapshot of a partition is damaged or of other settings.
+pub fn csv(config: &Config) -> Result<Vec<u8>, ServiceError> {
+    let broken = |reason: String| ServiceError::Failed(format!("the totals cannot be written: {reason}"));
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(COLUMNS).map_err(|error| broken(error.to_string()))?;
+    for (customer, profile) in read(config)? {
         csv.write_record([
             customer.as_ref(),
             &profile.purchases.to_string(),
@@ -37,9 +33,9 @@ pub fn write(config: &Config, out: &mut dyn Write) -> Result<(), ServiceError> {
             &profile.first_ms.to_string(),
             &profile.last_ms.to_string(),
         ])
-        .map_err(broken)?;
+        .map_err(|error| broken(error.to_string()))?;
     }
-    csv.flush().map_err(|error| broken(error.into()))
+    csv.into_inner().map_err(|error| broken(error.to_string()))
 }
 
 fn read(config: &Config) -> Result<Vec<(Arc<str>, Profile)>, ServiceError> {

@@ -136,7 +136,7 @@ fn returned_lines_of_an_order_have_an_id_of_their_own() {
     assert_eq!(found[0].3, Some(true), "one line that is fraud makes it the order");
     assert!(found[1].0 != "A" && found[1].1, "{found:?}");
     assert_eq!(map_with_ids(&rows), found, "again the same");
-    // What comes twice is the same event.
+    // Equal rows.
     let twice = map_with_ids(&[["", "7", "1", "4", "10", ""], ["", "7", "1", "4", "10", ""]]);
     assert_ne!(twice[0].0, twice[1].0, "two equal rows of one file are two");
 }

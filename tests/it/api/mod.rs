@@ -183,6 +183,22 @@ fn a_pipe_is_sent_as_it_comes_and_a_bad_line_is_named() {
     }
 }
 
+/// Though nobody answers, which is waited for.
+#[test]
+fn a_wrong_file_is_refused_before_the_service_is_asked() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.path()).unwrap();
+    let file = folder.path().join("orders.csv");
+    std::fs::write(&file, "at,who\n1600000000,ada\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_habitue"))
+        .args(["load", "--url", "http://127.0.0.1:1", "--mapping", "docs/mappings/online_retail.toml"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(3) && err.contains("there is no column"), "{err}");
+}
+
 /// A file that is not in order of time would be taken, and most of it be late.
 #[test]
 fn files_are_read_through_before_a_load_is_sent() {
